@@ -1,0 +1,1 @@
+//! Load generator: the work behind `mainstem bench`.

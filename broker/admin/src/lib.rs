@@ -1,0 +1,3 @@
+//! Monitoring, metrics and health over HTTP.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! The hot core.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! The NATS front.
+
+pub mod config;

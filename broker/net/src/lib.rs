@@ -1,0 +1,3 @@
+//! Listeners, TLS, WebSocket and transports.
+
+pub mod config;

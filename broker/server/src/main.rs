@@ -1,0 +1,7 @@
+//! The `mainstem` binary.
+
+mod options;
+
+fn main() {
+    let _ = options::Options::default();
+}

@@ -1,0 +1,1 @@
+//! Parser of nats-server's configuration grammar.

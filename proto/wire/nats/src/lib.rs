@@ -1,0 +1,1 @@
+//! Sans-io codec of the NATS client protocol.
