@@ -17,6 +17,12 @@ pub struct AdminConfig {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { host: "127.0.0.1".into(), port: Some(8222), metrics_port: None, tls: false, base_path: String::new() }
+        Self {
+            host: "127.0.0.1".into(),
+            port: Some(8222),
+            metrics_port: None,
+            tls: false,
+            base_path: String::new(),
+        }
     }
 }
