@@ -11,7 +11,7 @@ pub struct ListenAddr {
 }
 
 /// TLS of one listener. A certificate and a key are always needed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     pub cert_file: PathBuf,
     pub key_file: PathBuf,
@@ -29,6 +29,22 @@ pub struct TlsConfig {
     pub min_version: Option<String>,
     /// SHA-256 (hex) of the public keys (SPKI) that are accepted; empty: all.
     pub pinned_certs: Vec<String>,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
+            ca_file: None,
+            verify: false,
+            verify_and_map: false,
+            handshake_first: HandshakeFirst::Never,
+            timeout_ms: 2_000,
+            min_version: None,
+            pinned_certs: Vec::new(),
+        }
+    }
 }
 
 /// When the TLS handshake starts on a connection.
@@ -60,4 +76,19 @@ pub struct WebsocketConfig {
     pub advertise: Option<String>,
     /// User for connections without credentials, before the global one.
     pub no_auth_user: Option<String>,
+}
+
+impl Default for WebsocketConfig {
+    fn default() -> Self {
+        Self {
+            listen: ListenAddr { host: "0.0.0.0".into(), port: 8080 },
+            tls: None,
+            compression: false,
+            same_origin: false,
+            allowed_origins: Vec::new(),
+            handshake_timeout_ms: 2_000,
+            advertise: None,
+            no_auth_user: None,
+        }
+    }
 }

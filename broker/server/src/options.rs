@@ -41,21 +41,47 @@ pub enum Personality {
 }
 
 /// Where the log goes and how much of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     pub format: LogFormat,
     /// File; `None`: standard error.
     pub file: Option<PathBuf>,
+    /// Least severe lines that are written beside those of `debug` and `trace`. Default info.
+    pub level: LogLevel,
     /// Debug lines.
     pub debug: bool,
     /// Every protocol line (implies nothing about `debug`).
     pub trace: bool,
-    /// A tracing filter such as `info,front_nats=debug`; wins over `debug` and `trace`.
+    /// A tracing filter such as `info,front_nats=debug`; wins over `level`, `debug` and `trace`.
     pub filter: Option<String>,
     /// Put a time stamp before each line. Default true.
     pub time: bool,
     /// Time stamps in UTC (nats-server's `logtime_utc`).
     pub utc: bool,
+}
+
+/// Severity from which on lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            file: None,
+            level: LogLevel::default(),
+            debug: false,
+            trace: false,
+            filter: None,
+            time: true,
+            utc: false,
+        }
+    }
 }
 
 /// Shape of a log line.
@@ -76,7 +102,7 @@ impl Default for Options {
             auth: AuthConfig::default(),
             admin: AdminConfig::default(),
             limits: CoreLimits::default(),
-            log: LogOptions { time: true, ..LogOptions::default() },
+            log: LogOptions::default(),
             data_dir: PathBuf::from("./mainstem-data"),
             pid_file: None,
             ports_file_dir: None,
