@@ -1,7 +1,82 @@
 //! The `mainstem` binary.
 
+mod cli;
+mod config;
+mod exit;
+mod logging;
 mod options;
+mod start;
 
-fn main() {
-    let _ = options::Options::default();
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::{Action, Mode, Serve};
+use crate::config::Sources;
+use crate::exit::{Exit, Failure};
+use crate::logging::LogHandle;
+use crate::options::LogOptions;
+
+/// Under this name the program is a nats-server.
+const NATS_SERVER: &str = "nats-server";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    run(&args).unwrap_or_else(|failure| failure.print())
+}
+
+fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
+    if args.first().is_some_and(|program| is_nats_server(program)) {
+        return nats_server(&args[1..]);
+    }
+    match cli::parse(args)? {
+        Action::Serve(command) => serve(command),
+        Action::NatsServer(args) => nats_server(&args),
+        Action::Print(text) => print(&text),
+    }
+}
+
+fn is_nats_server(program: &OsString) -> bool {
+    Path::new(program)
+        .file_name()
+        .is_some_and(|name| name == NATS_SERVER)
+}
+
+fn serve(Serve { sources, mode }: Serve) -> Result<ExitCode, Failure> {
+    let options = sources.load()?;
+    match mode {
+        Mode::Print => print(&config::effective_yaml(&options)),
+        Mode::Check => {
+            eprintln!("the configuration is right");
+            Ok(Exit::Ok.into())
+        }
+        Mode::Run => {
+            let log = start_log(&options.log)?;
+            Ok(start::run(options, log, Box::new(move |_| reload(&sources))))
+        }
+    }
+}
+
+fn reload(sources: &Sources) -> Result<options::Options, String> {
+    sources.load().map_err(|failure| failure.to_string())
+}
+
+fn start_log(options: &LogOptions) -> Result<LogHandle, Failure> {
+    logging::init(options).map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Exit::Ok.into()),
+        Err(error) => Err(Failure::new(
+            Exit::IoError,
+            format!("cannot write to standard output: {error}"),
+        )),
+    }
+}
+
+fn nats_server(_args: &[OsString]) -> Result<ExitCode, Failure> {
+    Err(Failure::new(Exit::Usage, "nats-server: not here yet"))
 }
