@@ -1,6 +1,7 @@
 //! The resolved options of one process: what every way of configuring it (YAML, flags, environment,
 //! nats-server's grammar) is turned into, and all that the start-up code reads.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use front_nats::config::NatsConfig;
@@ -27,6 +28,13 @@ pub struct Options {
     pub drain_timeout_ms: u64,
     /// The file these options came from.
     pub config_file: Option<PathBuf>,
+    /// `sha256:...` of what that file says, as nats-server prints it when it starts. Default `None`.
+    pub config_digest: Option<String>,
+    /// Arguments of a process started as `nats-server`, without its name: a reload puts them over the file again.
+    /// Default empty.
+    pub command_line: Vec<OsString>,
+    /// The operator asked for JetStream, which is not built yet. Default false.
+    pub jetstream_requested: bool,
     /// Things to tell the operator at start (directives that were read and have no effect yet).
     pub warnings: Vec<String>,
 }
@@ -108,6 +116,9 @@ impl Default for Options {
             ports_file_dir: None,
             drain_timeout_ms: 20_000,
             config_file: None,
+            config_digest: None,
+            command_line: Vec::new(),
+            jetstream_requested: false,
             warnings: Vec::new(),
         }
     }
