@@ -81,7 +81,10 @@ pub struct WebsocketConfig {
 impl Default for WebsocketConfig {
     fn default() -> Self {
         Self {
-            listen: ListenAddr { host: "0.0.0.0".into(), port: 8080 },
+            listen: ListenAddr {
+                host: "0.0.0.0".into(),
+                port: 8080,
+            },
             tls: None,
             compression: false,
             same_origin: false,
