@@ -68,7 +68,7 @@ fn ports(options: &Options, report: &mut Report) {
         } else {
             (other, one)
         };
-        let place = report.origin(other.key);
+        let place = report.exact_origin(other.key);
         report.problem_of(
             blamed.key,
             format!(
@@ -208,9 +208,16 @@ fn nats(options: &Options, report: &mut Report) {
     );
     if grace > duration {
         let [grace, duration] = [grace, duration].map(units::print_duration);
-        let text =
-            format!("{grace} is longer than nats.lame_duck_duration ({duration}); allowed: at most that");
-        report.problem_of("nats.lame_duck_grace", text);
+        // Blame the one that the operator wrote, the other may be a default.
+        if report.is_given("nats.lame_duck_grace") {
+            let text =
+                format!("{grace} is longer than nats.lame_duck_duration ({duration}); allowed: at most that");
+            report.problem_of("nats.lame_duck_grace", text);
+        } else {
+            let text =
+                format!("{duration} is shorter than nats.lame_duck_grace ({grace}); allowed: at least that");
+            report.problem_of("nats.lame_duck_duration", text);
+        }
     }
 }
 

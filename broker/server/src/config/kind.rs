@@ -157,7 +157,7 @@ impl Kind {
         match self {
             Self::Switch => "switch",
             Self::Text(_) => "text",
-            Self::Texts(_) => "texts",
+            Self::Texts(_) => "list",
             Self::Choice(_) => "choice",
             Self::Port => "port",
             Self::Count { .. } => "count",

@@ -87,7 +87,8 @@ impl Sources {
             config_file: self.file.clone(),
             ..Options::default()
         };
-        let mut report = Report::default();
+        let settables = settables().into_iter().map(|settable| settable.key);
+        let mut report = Report::new(settables.collect());
         if let Some(file) = &self.file {
             let text = read_file(file)?;
             match yaml::parse(&file.to_string_lossy(), &text) {
@@ -100,6 +101,7 @@ impl Sources {
             set(key, text, Origin::Flag(flag.clone()), &mut options, &mut report);
         }
         if report.is_clean() {
+            settle(&mut options);
             check::check(&options, &mut report);
         }
         if !report.is_clean() {
@@ -113,7 +115,6 @@ impl Sources {
                 lines: report.lines(),
             });
         }
-        settle(&mut options);
         Ok(options)
     }
 

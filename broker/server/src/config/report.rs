@@ -59,9 +59,28 @@ impl fmt::Display for Problem {
 pub struct Report {
     problems: Vec<Problem>,
     origins: HashMap<String, Origin>,
+    /// Dotted paths of all keys, to find the one that was meant.
+    known_keys: Vec<String>,
 }
 
 impl Report {
+    pub fn new(known_keys: Vec<String>) -> Self {
+        Self {
+            known_keys,
+            ..Self::default()
+        }
+    }
+
+    /// Keys of this name, in whatever section.
+    pub fn keys_named(&self, name: &str) -> Vec<&str> {
+        let is_named = |key: &&String| key.rsplit('.').next() == Some(name);
+        self.known_keys
+            .iter()
+            .filter(is_named)
+            .map(String::as_str)
+            .collect()
+    }
+
     /// Notes a problem.
     pub fn problem(&mut self, origin: &Origin, key: impl Into<String>, text: impl Into<String>) {
         self.problems.push(Problem {
@@ -92,6 +111,11 @@ impl Report {
     /// Was the key given at all?
     pub fn is_given(&self, key: &str) -> bool {
         self.origins.contains_key(key)
+    }
+
+    /// Where the key itself was given.
+    pub fn exact_origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
     /// Where the key, or the nearest section above it, was given.

@@ -173,7 +173,7 @@ pub fn read_section<T>(keys: &'static [Key<T>], node: &Node, path: &str, into: &
     for (name, child) in pairs {
         let path = join(path, &name.text);
         match keys.iter().find(|key| key.name == name.text) {
-            None => report.problem(&name.origin, path, unknown_key(keys, &name.text)),
+            None => report.problem(&name.origin, path, unknown_key(keys, &name.text, report)),
             Some(Key {
                 shape: Shape::Tree(tree),
                 ..
@@ -288,11 +288,14 @@ fn read_value<'n, T>(leaf: &Leaf<T>, node: &'n Node) -> Result<Value, (&'n Node,
     }
 }
 
-fn unknown_key<T>(keys: &[Key<T>], name: &str) -> String {
+fn unknown_key<T>(keys: &[Key<T>], name: &str, report: &Report) -> String {
     let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-    match suggest::nearest(name, names.iter().copied()) {
-        Some(near) => format!("unknown key; did you mean {near:?}?"),
-        None => format!("unknown key; allowed: {}", names.join(", ")),
+    if let Some(near) = suggest::nearest(name, names.iter().copied()) {
+        return format!("unknown key; did you mean {near:?}?");
+    }
+    match report.keys_named(name).as_slice() {
+        [] => format!("unknown key; allowed: {}", names.join(", ")),
+        elsewhere => format!("unknown key; did you mean {}?", elsewhere.join(" or ")),
     }
 }
 
