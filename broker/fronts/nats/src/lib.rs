@@ -1,3 +1,4 @@
 //! The NATS front.
 
 pub mod config;
+pub mod monitor;
