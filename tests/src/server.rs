@@ -244,6 +244,7 @@ impl Server {
             if Instant::now() > deadline {
                 bail!("wrote no *{suffix} within {PATIENCE:?}");
             }
+            #[allow(clippy::disallowed_methods, reason = "a test's own thread, and no event to wait for")]
             thread::sleep(LOOK_INTERVAL);
         }
     }
@@ -324,5 +325,49 @@ impl Log {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Launch {
+        Launch::program(Path::new("/bin/sh"), "is ready")
+            .unwrap()
+            .args(["-c", script])
+    }
+
+    #[test]
+    fn a_process_is_ready_when_its_log_says_so() {
+        let server = shell("echo clients on 127.0.0.1:4222; echo is ready >&2; exec sleep 60")
+            .start()
+            .unwrap();
+        server.await_log("4222").unwrap();
+        assert_eq!(server.logged_address("clients on ").unwrap().port(), 4222);
+        assert!(server.nats_address().is_err());
+    }
+
+    #[test]
+    fn a_signal_ends_it() {
+        let mut server = shell("echo is ready; exec sleep 60").start().unwrap();
+        server.signal(Signal::TERM).unwrap();
+        assert!(!server.await_exit().unwrap().success());
+    }
+
+    #[test]
+    fn a_failed_start_tells_what_was_logged() {
+        let error = shell("echo no such key >&2; exit 1").start().unwrap_err();
+        assert!(format!("{error:#}").contains("no such key"), "{error:#}");
+    }
+
+    #[test]
+    fn a_ports_file_names_addresses_by_kind() {
+        let mut launch = shell(r#"echo '{"nats":["nats://127.0.0.1:5"]}' > x_$$.ports; exec sleep 60"#);
+        launch.ready = Ready::PortsFile;
+        let server = launch.start().unwrap();
+        assert_eq!(server.nats_address().unwrap().port(), 5);
+        assert!(server.address("cluster").is_err());
     }
 }
