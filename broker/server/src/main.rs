@@ -13,10 +13,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Action, Mode, Serve};
-use crate::config::Sources;
 use crate::exit::{Exit, Failure};
-use crate::logging::LogHandle;
-use crate::options::LogOptions;
+use crate::options::Options;
+use crate::start::Reload;
 
 /// Under this name the program is a nats-server.
 const NATS_SERVER: &str = "nats-server";
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
-    if args.first().is_some_and(|program| is_nats_server(program)) {
+    if args.first().is_some_and(is_nats_server) {
         return nats_server(&args[1..]);
     }
     match cli::parse(args)? {
@@ -51,19 +50,20 @@ fn serve(Serve { sources, mode }: Serve) -> Result<ExitCode, Failure> {
             eprintln!("the configuration is right");
             Ok(Exit::Ok.into())
         }
-        Mode::Run => {
-            let log = start_log(&options.log)?;
-            Ok(start::run(options, log, Box::new(move |_| reload(&sources))))
-        }
+        Mode::Run => broker(
+            options,
+            Box::new(move |_| sources.load().map_err(|failure| failure.to_string())),
+        ),
     }
 }
 
-fn reload(sources: &Sources) -> Result<options::Options, String> {
-    sources.load().map_err(|failure| failure.to_string())
-}
-
-fn start_log(options: &LogOptions) -> Result<LogHandle, Failure> {
-    logging::init(options).map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))
+/// Runs the broker to its end.
+fn broker(options: Options, reload: Reload) -> Result<ExitCode, Failure> {
+    let log =
+        logging::init(&options.log).map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
+    let code = start::run(options, log.clone(), reload);
+    log.flush();
+    Ok(code)
 }
 
 fn print(text: &str) -> Result<ExitCode, Failure> {

@@ -12,6 +12,6 @@ pub type Reload = Box<dyn Fn(&Options) -> Result<Options, String> + Send>;
 pub fn run(options: Options, log: LogHandle, reload: Reload) -> ExitCode {
     tracing::info!(?options, "resolved");
     let _ = reload;
-    log.flush();
+    drop(log);
     ExitCode::SUCCESS
 }

@@ -9,9 +9,21 @@ mod the_table;
 
 use std::fs;
 
-use super::Sources;
+use proptest::prelude::*;
+
+use super::{Sources, yaml};
 use crate::exit::Failure;
 use crate::options::Options;
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        text in prop_oneof![any::<String>(), "[a-z0:,&*!|>'\"#%@`~?\\[\\]{} \n\t-]{0,80}"],
+    ) {
+        let _ = yaml::parse("any", &text);
+        let _ = yaml::parse("any", &format!("nats:\n  {text}\n  port: 1\n"));
+    }
+}
 
 /// Loads a file with this text; its folder is the `$DIR` of the text and of the lines that come back.
 fn load(yaml: &str) -> Result<Options, Vec<String>> {

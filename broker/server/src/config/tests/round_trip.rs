@@ -68,7 +68,7 @@ fn value(kind: &Kind, unset: bool, choice: u64) -> Node {
         return scalar("null".into(), true);
     }
     match kind {
-        Kind::Switch => scalar((choice % 2 == 0).to_string(), true),
+        Kind::Switch => scalar(choice.is_multiple_of(2).to_string(), true),
         Kind::Text(rule) => scalar(accepted(rule.accepts), false),
         Kind::Texts(rule) => {
             let items = (0..choice % 3)
