@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// How long a process may take until it is ready, or until it has ended.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often the ports file is looked for; there is no event to wait on.
+/// How often the ports file is looked for while nothing is logged.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// When a process counts as started.
@@ -244,8 +244,11 @@ impl Server {
             if Instant::now() > deadline {
                 bail!("wrote no *{suffix} within {PATIENCE:?}");
             }
-            #[allow(clippy::disallowed_methods, reason = "a test's own thread, and no event to wait for")]
-            thread::sleep(LOOK_INTERVAL);
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "a test's own thread, and no event to wait for"
+            )]
+            self.log.wait_for_a_line(LOOK_INTERVAL);
         }
     }
 }
@@ -302,6 +305,11 @@ impl Log {
             log.state().open_streams -= 1;
             log.changed.notify_all();
         });
+    }
+
+    /// Returns when something was written, at the latest after `limit`.
+    fn wait_for_a_line(&self, limit: Duration) {
+        drop(self.changed.wait_timeout(self.state(), limit));
     }
 
     /// Waits until `look` finds what it wants.

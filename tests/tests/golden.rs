@@ -5,13 +5,13 @@
 
 use mainstem_tests::binaries;
 use mainstem_tests::golden::library::Library;
-use mainstem_tests::golden::replay::replay;
+use mainstem_tests::golden::replay::{Subject, replay};
 
 #[test]
 fn transcripts_of_nats_server_are_met() -> anyhow::Result<()> {
     let filter = std::env::var("GOLDEN").unwrap_or_default();
     let library = Library::load(&Library::folder(), &filter)?;
-    let report = replay(&library, &binaries::broker()?);
+    let report = replay(&library, &binaries::broker()?, Subject::Broker);
     println!("{report}");
     assert!(report.is_clean(), "see the differences above");
     Ok(())

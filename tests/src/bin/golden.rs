@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mainstem_tests::golden::library::Library;
-use mainstem_tests::golden::{record, replay};
+use mainstem_tests::golden::record;
+use mainstem_tests::golden::replay::{self, Subject};
 
 #[derive(Parser)]
 #[command(about)]
@@ -32,6 +33,9 @@ enum Command {
     Replay {
         #[arg(long)]
         server: PathBuf,
+        /// It is the nats-server that was recorded: skip what varies with it.
+        #[arg(long)]
+        reference: bool,
     },
 }
 
@@ -40,8 +44,13 @@ fn main() -> Result<ExitCode> {
     let library = Library::load(&arguments.folder, &arguments.filter)?;
     match arguments.command {
         Command::Record { server } => record::record(&library, &server).map(|()| ExitCode::SUCCESS),
-        Command::Replay { server } => {
-            let report = replay::replay(&library, &server);
+        Command::Replay { server, reference } => {
+            let subject = if reference {
+                Subject::Reference
+            } else {
+                Subject::Broker
+            };
+            let report = replay::replay(&library, &server, subject);
             println!("{report}");
             Ok(if report.is_clean() {
                 ExitCode::SUCCESS

@@ -13,8 +13,9 @@
 //! ```
 //! Other steps: `A read 2` reads two messages, `A info` shows the first INFO, `A closed` reads until
 //! the server closes, `A close` closes our side. Reading ends early where the server closes, noted as
-//! `(closed)`.
-//! Lines that start with `#` are comments.
+//! `(closed)`. Other headers: `pings: shown`, where the server's own PINGs are part of the transcript,
+//! and `varies: REASON`, where nats-server's answer depends on how the bytes are cut. Lines that start
+//! with `#` are comments.
 //!
 //! Bytes are written with `\r \n \t \\ \xHH`, a run as `\{a*500}`, and the signature of the
 //! connection's nonce by an nkey as `\{sig SEED}`. In INFO, what differs from server to server is

@@ -13,7 +13,7 @@ use super::script::{Action, Scenario, Step};
 /// Stands in a transcript where the server should have said something, or closed, and did not.
 pub const SILENCE: &str = "(nothing more came)";
 
-/// Stands in a transcript where the server closed before all was read.
+/// Stands in a transcript where the server closed.
 pub const CLOSED: &str = "(closed)";
 
 /// Runs the steps in their order and hands what each one read to `see`, which tells whether to go on.
@@ -26,9 +26,15 @@ pub fn run(
     cut: Cut,
     mut see: impl FnMut(&Step, Vec<String>) -> bool,
 ) -> Result<()> {
-    let mut connections = HashMap::new();
+    let mut run = Run {
+        address,
+        cut,
+        skips_pings: !scenario.shows_pings,
+        connections: HashMap::new(),
+    };
     for step in &scenario.steps {
-        let read = run_step(step, address, cut, &mut connections)
+        let read = run
+            .step(step)
             .with_context(|| format!("line {}, connection {}", step.line + 1, step.connection))?;
         if !see(step, read) {
             break;
@@ -37,58 +43,60 @@ pub fn run(
     Ok(())
 }
 
-fn run_step(
-    step: &Step,
+struct Run {
     address: SocketAddr,
     cut: Cut,
-    connections: &mut HashMap<String, Connection>,
-) -> Result<Vec<String>> {
-    if matches!(step.action, Action::Open) {
-        let connection = Connection::open(address, cut)?;
-        ensure!(
-            connections.insert(step.connection.clone(), connection).is_none(),
-            "is open already"
-        );
-        return Ok(Vec::new());
-    }
-    let connection = connections.get_mut(&step.connection).context("is not open")?;
-    let port = address.port();
-    match &step.action {
-        Action::Open => Ok(Vec::new()),
-        Action::Send(template) => connection.send(template).map(|()| Vec::new()),
-        Action::Info => Ok(vec![connection.greeting.clone()]),
-        Action::Close => {
-            connections.remove(&step.connection);
-            Ok(Vec::new())
-        }
-        Action::Ping { pongs } => {
-            connection.send_bytes(b"PING\r\n");
-            read(connection, port, |messages| {
-                messages.iter().filter(|m| *m == "PONG\\r\\n").count() == *pongs
-            })
-        }
-        Action::Read { messages } => read(connection, port, |read| read.len() == *messages),
-        Action::Closed => read(connection, port, |_| false),
-    }
+    skips_pings: bool,
+    connections: HashMap<String, Connection>,
 }
 
-/// Reads until `enough`, or until the server closes or falls silent, which is noted as the last message.
-fn read(connection: &mut Connection, port: u16, enough: impl Fn(&[String]) -> bool) -> Result<Vec<String>> {
-    let mut messages = Vec::new();
-    while !enough(&messages) {
-        let (rest, end) = match connection.receive()? {
-            Incoming::Message(bytes) => {
-                messages.push(item::describe(&bytes, port));
-                continue;
+impl Run {
+    fn step(&mut self, step: &Step) -> Result<Vec<String>> {
+        match &step.action {
+            Action::Open => {
+                let connection = Connection::open(self.address, self.cut)?;
+                let other = self.connections.insert(step.connection.clone(), connection);
+                ensure!(other.is_none(), "is open already");
             }
-            Incoming::End(rest) => (rest, CLOSED),
-            Incoming::Silence(rest) => (rest, SILENCE),
-        };
-        if !rest.is_empty() {
-            messages.push(escape(&rest));
+            Action::Close => drop(self.connections.remove(&step.connection).context("is not open")?),
+            Action::Send(template) => self.connection(step)?.send(template)?,
+            Action::Info => return Ok(vec![self.connection(step)?.greeting.clone()]),
+            Action::Ping { pongs } => {
+                self.connection(step)?.send_bytes(b"PING\r\n");
+                let is_pong = |message: &&String| *message == "PONG\\r\\n";
+                return self.read(step, |messages| messages.iter().filter(is_pong).count() == *pongs);
+            }
+            Action::Read { messages } => return self.read(step, |read| read.len() == *messages),
+            Action::Closed => return self.read(step, |_| false),
         }
-        messages.push(end.to_owned());
-        break;
+        Ok(Vec::new())
     }
-    Ok(messages)
+
+    fn connection(&mut self, step: &Step) -> Result<&mut Connection> {
+        self.connections.get_mut(&step.connection).context("is not open")
+    }
+
+    /// Reads until `enough`, or until the server closes or falls silent, which is noted last.
+    fn read(&mut self, step: &Step, enough: impl Fn(&[String]) -> bool) -> Result<Vec<String>> {
+        let (port, skips_pings) = (self.address.port(), self.skips_pings);
+        let connection = self.connection(step)?;
+        let mut messages = Vec::new();
+        while !enough(&messages) {
+            let (rest, end) = match connection.receive()? {
+                Incoming::Message(bytes) if skips_pings && bytes == b"PING\r\n" => continue,
+                Incoming::Message(bytes) => {
+                    messages.push(item::describe(&bytes, port));
+                    continue;
+                }
+                Incoming::End(rest) => (rest, CLOSED),
+                Incoming::Silence(rest) => (rest, SILENCE),
+            };
+            if !rest.is_empty() {
+                messages.push(escape(&rest));
+            }
+            messages.push(end.to_owned());
+            break;
+        }
+        Ok(messages)
+    }
 }

@@ -6,11 +6,17 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::escape::Template;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Scenario {
     pub name: String,
     /// Name of the profile that its server runs with.
     pub profile: String,
+    /// nats-server answers differently when the same bytes come in several reads. What it answers to one
+    /// write a step is the reference for both.
+    pub varies: bool,
+    /// The server's PINGs are part of the transcript. Elsewhere they are skipped: on a slow machine one
+    /// may come at any point.
+    pub shows_pings: bool,
     pub steps: Vec<Step>,
 }
 
@@ -88,15 +94,13 @@ fn parse_line(number: usize, line: &str, scenarios: &mut Vec<Scenario>) -> Resul
     if let Some(name) = line.strip_prefix("=== ") {
         scenarios.push(Scenario {
             name: name.to_owned(),
-            profile: String::new(),
-            steps: Vec::new(),
+            ..Scenario::default()
         });
         return Ok(());
     }
     let scenario = scenarios.last_mut().context("stands before the first scenario")?;
-    if let Some(profile) = line.strip_prefix("server: ") {
-        scenario.profile = profile.to_owned();
-        return Ok(());
+    if let Some((key, value)) = line.split_once(": ").filter(|(key, _)| !key.contains(' ')) {
+        return parse_header(key, value, scenario);
     }
     let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
     if let Some(connection) = head.strip_suffix('<') {
@@ -120,6 +124,16 @@ fn parse_line(number: usize, line: &str, scenarios: &mut Vec<Scenario>) -> Resul
         action,
         expected: Vec::new(),
     });
+    Ok(())
+}
+
+fn parse_header(key: &str, value: &str, scenario: &mut Scenario) -> Result<()> {
+    match key {
+        "server" => scenario.profile = value.to_owned(),
+        "varies" => scenario.varies = true,
+        "pings" => scenario.shows_pings = value == "shown",
+        _ => bail!("unknown header"),
+    }
     Ok(())
 }
 
