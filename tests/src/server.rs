@@ -64,7 +64,7 @@ impl Launch {
         launch.ready = Ready::PortsFile;
         let file = launch.folder.path().join("server.conf");
         std::fs::write(&file, config)?;
-        if program.file_name().is_some_and(|name| name == "mainstem") {
+        if program.file_name().is_none_or(|name| name != "nats-server") {
             launch = launch.arg("nats-server");
         }
         let folder = launch.folder.path().to_path_buf();
@@ -244,10 +244,6 @@ impl Server {
             if Instant::now() > deadline {
                 bail!("wrote no *{suffix} within {PATIENCE:?}");
             }
-            #[allow(
-                clippy::disallowed_methods,
-                reason = "a test's own thread, and no event to wait for"
-            )]
             self.log.wait_for_a_line(LOOK_INTERVAL);
         }
     }
