@@ -156,7 +156,11 @@ fn serve(matches: &ArgMatches) -> Result<Serve, Failure> {
             text: text.to_owned(),
         });
     }
-    let file = matches.get_one::<PathBuf>("config").cloned();
+    // An empty variable is no file.
+    let file = matches
+        .get_one::<PathBuf>("config")
+        .filter(|file| !file.as_os_str().is_empty())
+        .cloned();
     let mode = if matches.get_flag("print-config") {
         Mode::Print
     } else if matches.get_flag("check-config") {

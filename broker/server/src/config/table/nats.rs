@@ -259,13 +259,13 @@ static WEBSOCKET: &[Key<WebsocketConfig>] = &[
         "host",
         Kind::Text(HOST),
         at!(WebsocketConfig, listen.host),
-        "Address that clients connect to.",
+        "Address that WebSocket clients connect to.",
     ),
     Key::value(
         "port",
         Kind::Port,
         at!(WebsocketConfig, listen.port),
-        "Port that clients connect to.",
+        "Port that WebSocket clients connect to; 443 and 8080 are usual.",
     )
     .flag("websocket-port"),
     Key::value(
