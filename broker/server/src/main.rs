@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod exit;
 mod logging;
+mod nats_server;
 mod options;
 mod start;
 
@@ -77,6 +78,18 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-fn nats_server(_args: &[OsString]) -> Result<ExitCode, Failure> {
-    Err(Failure::new(Exit::Usage, "nats-server: not here yet"))
+fn nats_server(args: &[OsString]) -> Result<ExitCode, Failure> {
+    match nats_server::parse(args) {
+        Ok(nats_server::Command::Run(options)) => broker(*options, Box::new(nats_server::reload)),
+        Ok(nats_server::Command::Print(text, code)) => print(&text).map(|_| ExitCode::from(code)),
+        Ok(nats_server::Command::TestConfig(line)) => {
+            eprintln!("{line}");
+            Ok(Exit::Ok.into())
+        }
+        Ok(nats_server::Command::Signal(signal)) => match signal.send() {
+            Ok(()) => Ok(Exit::Ok.into()),
+            Err(failure) => Ok(failure.print()),
+        },
+        Err(failure) => Ok(failure.print()),
+    }
 }
