@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::config::{self, Setting, Sources};
@@ -101,7 +102,7 @@ fn serve_command() -> Command {
                 .short('c')
                 .value_name("file")
                 .env(config::FILE_VARIABLE)
-                .value_parser(value_parser!(PathBuf))
+                .value_parser(OsStringValueParser::new().map(PathBuf::from))
                 .help("Configuration file (YAML)"),
         )
         .arg(switch("check-config", "Check the configuration and leave"))

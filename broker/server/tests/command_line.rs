@@ -98,6 +98,15 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
+fn a_variable_names_the_file_unless_it_is_empty() {
+    for (value, code) in [("", 0), ("/nowhere/m.yaml", 78)] {
+        let mut command = mainstem(&["serve", "--check-config"]);
+        command.env("MAINSTEM_CONFIG", value);
+        assert_eq!(run(command).0, code, "{value:?}");
+    }
+}
+
+#[test]
 fn a_right_configuration_is_said_to_be() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, err) = in_folder(folder.path(), "nats: {port: 1}\n", &["--check-config"]);
