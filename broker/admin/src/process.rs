@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::metrics::Family;
+use crate::BoxFuture;
+use crate::metrics::{Family, MetricSource};
 
 /// Clock ticks in a second as /proc counts them: a constant of Linux' interface on every architecture we build for.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -96,6 +97,22 @@ pub(crate) fn families() -> Vec<Family> {
         families.push(Family::gauge("process_max_fds", "File descriptors at most.").with(&[], most));
     }
     families
+}
+
+/// Which program this is, as the metric `mainstem_build_info`.
+#[derive(Clone, Debug)]
+pub struct BuildInfo {
+    pub version: String,
+    /// Commit it was built from; empty when that is not known.
+    pub revision: String,
+}
+
+impl MetricSource for BuildInfo {
+    fn collect(&self) -> BoxFuture<'_, Vec<Family>> {
+        let labels = [("version", self.version.as_str()), ("revision", &self.revision)];
+        let family = Family::gauge("mainstem_build_info", "The program: always 1.").with(&labels, 1_u64);
+        Box::pin(async { vec![family] })
+    }
 }
 
 /// CPU use in percent of one core, over the time between two readings at least a second apart.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mainstem_admin::config::AdminConfig;
 use mainstem_admin::metrics::{Family, MetricSource};
+use mainstem_admin::process::BuildInfo;
 use mainstem_admin::{AdminError, BoxFuture, Registry, Reply, Serving, Unhealthy, handler, limits, serve};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -43,6 +44,10 @@ fn registry() -> Registry {
     );
     registry.alias("/subscriptionsz", "/subsz");
     registry.metrics(Arc::new(Connections));
+    registry.metrics(Arc::new(BuildInfo {
+        version: "1.2.3".into(),
+        revision: "abc".into(),
+    }));
     registry
 }
 
@@ -209,6 +214,10 @@ async fn metrics_on_both_ports_and_nothing_else_on_their_own() {
         );
         assert!(
             text.contains("mainstem_connections{front=\"nats\"} 2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("mainstem_build_info{version=\"1.2.3\",revision=\"abc\"} 1\n"),
             "{text}"
         );
         assert!(text.contains("mainstem_metrics_left_out_samples 0\n"), "{text}");
