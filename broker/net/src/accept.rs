@@ -254,3 +254,20 @@ impl Second {
         fits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_admits_its_share_and_the_next_one_starts_anew() {
+        let mut second = Second::default();
+        let start = Instant::now();
+        let admitted =
+            |second: &mut Second, after_ms| second.admit(2, start + Duration::from_millis(after_ms));
+        let answers = [0, 1, 999, 1000, 1001, 1002].map(|after_ms| admitted(&mut second, after_ms));
+        assert_eq!(answers, [true, true, false, true, true, false]);
+        assert_eq!(second.rejected, 1);
+        assert!(!Second::default().admit(0, start));
+    }
+}

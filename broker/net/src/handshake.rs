@@ -42,11 +42,11 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// Whether this is what port scanners and load balancers do all day: silence, a hang-up, bytes that are not TLS.
+    /// Whether this is what port scanners and load balancers do all day: silence, hanging up, bytes that are not TLS.
     pub fn is_probe(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Gone { .. } => true,
-            Self::Tls(LayerError::Tls(error)) => matches!(error, rustls::Error::InvalidMessage(_)),
+            Self::Timeout { .. } | Self::Gone { .. } | Self::Io(_) => true,
+            Self::Tls(error) => is_not_tls(error),
             _ => false,
         }
     }
@@ -261,14 +261,27 @@ async fn exchange(
     stage: &'static str,
 ) -> Result<Decoded, HandshakeError> {
     let mut wire = Vec::new();
-    let decoded = layers.decode(raw, plain, &mut wire);
-    if !wire.is_empty() {
-        let written = stream.write_all(&wire).await;
-        if decoded.is_ok() {
-            written.map_err(|_| HandshakeError::Gone { stage })?;
+    match layers.decode(raw, plain, &mut wire) {
+        Ok(decoded) => {
+            stream
+                .write_all(&wire)
+                .await
+                .map_err(|_| HandshakeError::Gone { stage })?;
+            Ok(decoded)
+        }
+        Err(error) => {
+            if !is_not_tls(&error) {
+                // Best effort: the connection is closed either way.
+                let _ = stream.write_all(&wire).await;
+            }
+            Err(HandshakeError::Tls(error))
         }
     }
-    decoded.map_err(HandshakeError::Tls)
+}
+
+/// Whether the peer does not speak TLS at all. It is sent no alert, as in Go: it could not read it.
+fn is_not_tls(error: &LayerError) -> bool {
+    matches!(error, LayerError::Tls(rustls::Error::InvalidMessage(_)))
 }
 
 async fn send(stream: &mut TcpStream, layers: &mut Layers, plain: &[u8]) -> Result<(), HandshakeError> {

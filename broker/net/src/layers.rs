@@ -39,7 +39,7 @@ pub enum LayerError {
 /// The layers of one connection.
 #[derive(Debug, Default)]
 pub struct Layers {
-    tls: Option<ServerConnection>,
+    tls: Option<Box<ServerConnection>>,
     ws: Option<WebSocket>,
     /// Framed bytes that the last call left over.
     backlog: Vec<u8>,
@@ -49,7 +49,7 @@ pub struct Layers {
 impl Layers {
     pub fn with_tls(connection: ServerConnection) -> Self {
         Self {
-            tls: Some(connection),
+            tls: Some(Box::new(connection)),
             ..Self::default()
         }
     }
@@ -61,7 +61,7 @@ impl Layers {
 
     /// The TLS connection, for its peer and parameters.
     pub fn tls(&self) -> Option<&ServerConnection> {
-        self.tls.as_ref()
+        self.tls.as_deref()
     }
 
     /// Whether the TLS handshake still goes on.
