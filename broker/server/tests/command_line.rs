@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -155,4 +156,17 @@ fn the_reference_goes_to_standard_output() {
     let (code, out, err) = run(mainstem(&["help", "config"]));
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("`MAINSTEM_NATS_PORT`"), "{out}");
+}
+#[test]
+fn the_name_nats_server_makes_it_one() {
+    for (name, args) in [
+        ("nats-server", vec!["--version"]),
+        ("mainstem", vec!["nats-server", "--version"]),
+    ] {
+        let mut command = mainstem(&args);
+        command.arg0(format!("/some/where/{name}"));
+        let (code, out, err) = run(command);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.starts_with("nats-server: v2.14."), "{out}");
+    }
 }
