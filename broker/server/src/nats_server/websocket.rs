@@ -38,6 +38,9 @@ pub(super) struct Websocket {
     pub advertise: String,
     pub no_auth_user: String,
     pub jwt_cookie: String,
+    pub username_cookie: String,
+    pub password_cookie: String,
+    pub token_cookie: String,
     pub headers: Vec<String>,
 }
 
@@ -72,10 +75,9 @@ impl Websocket {
                 report.refuse(node, "authentication for WebSocket clients alone")
             }
             "jwt_cookie" => self.jwt_cookie = text(node)?.to_owned(),
-            "user_cookie" | "pass_cookie" | "token_cookie" => {
-                text(node)?;
-                report.not_built(node, "a login by cookies");
-            }
+            "user_cookie" => self.username_cookie = text(node)?.to_owned(),
+            "pass_cookie" => self.password_cookie = text(node)?.to_owned(),
+            "token_cookie" => self.token_cookie = text(node)?.to_owned(),
             "no_auth_user" => self.no_auth_user = text(node)?.to_owned(),
             "headers" => self.headers = headers(node, report)?,
             "ping_interval" => {
@@ -129,6 +131,9 @@ impl Websocket {
             },
             advertise: set(self.advertise),
             no_auth_user: set(self.no_auth_user),
+            username_cookie: set(self.username_cookie),
+            password_cookie: set(self.password_cookie),
+            token_cookie: set(self.token_cookie),
         }))
     }
 }
