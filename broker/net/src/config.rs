@@ -76,6 +76,10 @@ pub struct WebsocketConfig {
     pub advertise: Option<String>,
     /// User for connections without credentials, before the global one.
     pub no_auth_user: Option<String>,
+    /// Cookies that stand in for the user name, the password and the token of CONNECT.
+    pub username_cookie: Option<String>,
+    pub password_cookie: Option<String>,
+    pub token_cookie: Option<String>,
 }
 
 impl Default for WebsocketConfig {
@@ -92,6 +96,9 @@ impl Default for WebsocketConfig {
             handshake_timeout_ms: 2_000,
             advertise: None,
             no_auth_user: None,
+            username_cookie: None,
+            password_cookie: None,
+            token_cookie: None,
         }
     }
 }
