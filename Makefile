@@ -46,7 +46,7 @@ lint: ## check format and lints
 deny: ## check licences, duplicates and sources of dependencies
 	@.ci/need cargo
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny --locked check --config .config/deny.toml bans licenses sources
+	cargo deny --locked --config .config/deny.toml check bans licenses sources
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS := $(wildcard proto/wire/*/fuzz/fuzz_targets/*.rs)
