@@ -223,7 +223,10 @@ fn set(key: &str, text: &str, origin: Origin, options: &mut Options, report: &mu
 
 /// What follows from the values given.
 fn settle(options: &mut Options) {
-    options.nats.trace = options.log.trace;
+    options.nats.trace = match &options.log.filter {
+        Some(filter) => filter.contains("trace"),
+        None => options.log.trace,
+    };
     if options.admin.metrics_port == options.admin.port && options.admin.port != Some(0) {
         options.admin.metrics_port = None;
     }

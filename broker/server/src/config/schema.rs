@@ -51,12 +51,15 @@ pub struct Section<T, U: 'static> {
     pub fresh: fn() -> U,
 }
 
+/// A key of a record and what is wrong with it.
+pub type WrongKey = (&'static str, String);
+
 /// A list of mappings, each kept in a `U`.
 pub struct Records<T, U: 'static> {
     pub keys: &'static [Key<U>],
     pub get: fn(&T) -> Vec<U>,
     /// Takes one record, or says which of its keys is wrong and why.
-    pub push: fn(&mut T, U) -> Result<(), (&'static str, String)>,
+    pub push: fn(&mut T, U) -> Result<(), WrongKey>,
     pub fresh: fn() -> U,
 }
 

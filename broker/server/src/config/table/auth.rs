@@ -11,7 +11,7 @@ use super::fields::{Slot, at};
 use super::rules::{CONNECTION_TYPE, NKEY, SECRET, SUBJECT, SUBJECT_AND_QUEUE, WORD};
 use super::{HOUR_MS, MIB};
 use crate::config::kind::{Kind, Value};
-use crate::config::schema::{Field, Key, Records, Section};
+use crate::config::schema::{Field, Key, Records, Section, WrongKey};
 
 const MAX_COUNT: u64 = u32::MAX as u64;
 
@@ -273,7 +273,7 @@ fn number_or_minus_one(value: &Value) -> i64 {
     }
 }
 
-fn push_account(auth: &mut AuthConfig, account: AccountConfig) -> Result<(), (&'static str, String)> {
+fn push_account(auth: &mut AuthConfig, account: AccountConfig) -> Result<(), WrongKey> {
     if account.name.is_empty() {
         return Err(("name", "missing; every account needs a name".to_owned()));
     }
@@ -297,7 +297,7 @@ fn push_account(auth: &mut AuthConfig, account: AccountConfig) -> Result<(), (&'
 }
 
 impl Draft {
-    fn finish(self, auth: &mut AuthConfig) -> Result<(), (&'static str, String)> {
+    fn finish(self, auth: &mut AuthConfig) -> Result<(), WrongKey> {
         let (name, credential) = self.identity()?;
         if auth.users.iter().any(|other| other.name == name) {
             let key = if self.nkey.is_some() { "nkey" } else { "name" };
@@ -313,7 +313,7 @@ impl Draft {
         Ok(())
     }
 
-    fn identity(&self) -> Result<(String, Credential), (&'static str, String)> {
+    fn identity(&self) -> Result<(String, Credential), WrongKey> {
         match (&self.name, &self.password, &self.nkey, self.certificate) {
             (None, None, Some(nkey), false) => Ok((nkey.clone(), Credential::Nkey)),
             (Some(_), None, Some(_), false) => Err((

@@ -309,6 +309,27 @@ static WEBSOCKET: &[Key<WebsocketConfig>] = &[
         "auth.no_auth_user",
         "User that a connection without credentials becomes.",
     ),
+    Key::optional(
+        "username_cookie",
+        Kind::Text(WORD),
+        at!(WebsocketConfig, username_cookie),
+        "no cookie",
+        "Cookie whose value stands in for the user name of CONNECT.",
+    ),
+    Key::optional(
+        "password_cookie",
+        Kind::Text(WORD),
+        at!(WebsocketConfig, password_cookie),
+        "no cookie",
+        "Cookie whose value stands in for the password of CONNECT.",
+    ),
+    Key::optional(
+        "token_cookie",
+        Kind::Text(WORD),
+        at!(WebsocketConfig, token_cookie),
+        "no cookie",
+        "Cookie whose value stands in for the token of CONNECT.",
+    ),
     Key::tree(
         "tls",
         &Section {

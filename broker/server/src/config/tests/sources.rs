@@ -222,6 +222,18 @@ fn variables_that_mean_nothing_are_warned_about() {
 }
 
 #[test]
+fn protocol_lines_are_made_when_somebody_reads_them() {
+    for (yaml, expected) in [
+        ("", false),
+        ("log: {level: trace}", true),
+        ("log: {filter: \"info,front_nats=trace\"}", true),
+        ("log: {level: trace, filter: info}", false),
+    ] {
+        assert_eq!(load(yaml).unwrap().nats.trace, expected, "{yaml}");
+    }
+}
+
+#[test]
 fn metrics_on_the_monitoring_port_are_no_second_listener() {
     let options = load("admin: {metrics_port: 8222}\n").unwrap();
     assert_eq!(options.admin.metrics_port, None);
