@@ -76,9 +76,6 @@ pub(super) fn directive(draft: &mut Draft, node: &Node, report: &mut Report) -> 
     if has_user && !auth.token.is_empty() {
         return Err(complaint(node, "Cannot have a user/pass and token"));
     }
-    if auth.user.is_empty() && !auth.password.is_empty() {
-        return Err(complaint(node, "a password without a user would let everyone in"));
-    }
     if auth.users.is_none() && draft.users.is_empty() {
         return Ok(());
     }

@@ -298,7 +298,7 @@ fn auth(
     if users.is_empty() {
         if !draft.user.is_empty() {
             users.push(global_user(&draft.user, &draft.password));
-        } else if !draft.password.is_empty() {
+        } else if !draft.password.is_empty() && draft.token.is_empty() {
             return Err("a password without a user would let everyone in".into());
         }
         token = set(&draft.token);
