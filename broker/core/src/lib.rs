@@ -8,6 +8,7 @@
 //! (`tests/no_allocation.rs` counts).
 
 pub mod account;
+pub mod auth;
 pub mod config;
 mod conn;
 mod deliver;

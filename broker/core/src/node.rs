@@ -69,6 +69,11 @@ impl Node {
         worker
     }
 
+    /// Gives back a place that [`Node::assign`] took for a connection that never came to be.
+    pub fn release(&self, worker: usize) {
+        self.connection_removed(worker);
+    }
+
     /// Connections of all workers.
     pub fn connections(&self) -> usize {
         self.workers.iter().map(|seat| seat.connections.load(Ordering::Relaxed)).sum()

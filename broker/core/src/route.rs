@@ -114,11 +114,6 @@ impl Route {
         route
     }
 
-    /// Nobody at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.workers == 0 && self.queues.is_empty()
-    }
-
     fn targets(&self) -> usize {
         self.plain.len() + self.queues.iter().map(|queue| queue.members.len()).sum::<usize>()
     }

@@ -11,6 +11,7 @@ pub mod layers;
 pub mod listener;
 pub mod security;
 pub mod tls;
+pub mod transport;
 pub mod upgrade;
 pub mod ws;
 
@@ -18,3 +19,4 @@ pub use accept::{Accepted, Greeter, HandshakeFailure};
 pub use layers::{Decoded, LayerError, Layers};
 pub use listener::Listener;
 pub use security::{Security, SharedSecurity};
+pub use transport::Transport;
