@@ -5,6 +5,7 @@ mod config;
 mod exit;
 mod logging;
 mod nats_server;
+mod nkey;
 mod options;
 mod start;
 

@@ -4,10 +4,11 @@ use mainstem_core::config::{AccountConfig, GLOBAL_ACCOUNT, UserConfig};
 use nats_conf::{Node, Value};
 
 use super::draft::Draft;
+use super::jetstream;
 use super::permissions::{permissions, shown};
 use super::reading::{Read, Report, complaint, map_or, text, whole};
 use super::users::{apply_default_permissions, duplicate, users};
-use super::{jetstream, nkey};
+use crate::nkey;
 
 pub(super) fn directive(draft: &mut Draft, node: &Node, report: &mut Report) -> Read<()> {
     match &node.value {

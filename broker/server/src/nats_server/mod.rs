@@ -22,7 +22,6 @@ mod files;
 mod flags;
 mod help;
 mod jetstream;
-mod nkey;
 mod permissions;
 mod reading;
 mod resolve;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use mainstem_core::config::{Credential, GLOBAL_ACCOUNT, Permissions, UserConfig};
 use nats_conf::{Map, Node, Value};
 
-use super::nkey;
 use super::permissions::{permissions, shown};
 use super::reading::{Read, Report, complaint, switch, text, texts};
+use crate::nkey;
 
 /// Kinds of connection that a user may be limited to.
 const CONNECTION_TYPES: [&str; 7] = [

@@ -1,6 +1,7 @@
 //! What texts of the table must look like.
 
 use crate::config::kind::Rule;
+use crate::nkey::{self, Role};
 
 pub const HOST: Rule = Rule {
     allowed: "a host name or address, such as 0.0.0.0 or ::",
@@ -55,12 +56,8 @@ pub const SECRET: Rule = Rule {
 };
 
 pub const NKEY: Rule = Rule {
-    allowed: "a public user nkey (U and 55 more letters A-Z and digits 2-7)",
-    accepts: |text| {
-        text.len() == 56
-            && text.starts_with('U')
-            && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
-    },
+    allowed: "the public nkey of a user (U and 55 more characters)",
+    accepts: |text| nkey::is_public(text, Role::User),
 };
 
 pub const ORIGIN: Rule = Rule {

@@ -2,6 +2,8 @@
 
 use super::load;
 
+const USER_NKEY: &str = "UAFHG6FUD2UU4SDFVAFUL5LDFO2XM4WYM76UNXTPJYJK7EEMYRBHT2VE";
+
 /// Asserts that the file is refused with these lines, each after `m.yaml:`.
 fn refused(cases: &[(&str, &[&str])]) {
     let mut wrong = String::new();
@@ -483,17 +485,22 @@ fn users_and_accounts() {
             ],
         ),
         (
-            "auth:\n  users:\n    - nkey: UABC\n",
+            "auth:\n  users:\n    - nkey: UBFHG6FUD2UU4SDFVAFUL5LDFO2XM4WYM76UNXTPJYJK7EEMYRBHT2VE\n",
             &[
-                "3:13: auth.users[0].nkey: \"UABC\" is not a public user nkey (U and 55 more letters A-Z and digits 2-7); \
-             allowed: a public user nkey (U and 55 more letters A-Z and digits 2-7), or null",
+                "3:13: auth.users[0].nkey: \"UBFHG6FUD2UU4SDFVAFUL5LDFO2XM4WYM76UNXTPJYJK7EEMYRBHT2VE\" is not the \
+             public nkey of a user (U and 55 more characters); allowed: the public nkey of a user (U and 55 more \
+             characters), or null",
             ],
         ),
         (
-            &format!(
-                "auth:\n  users:\n    - name: a\n      nkey: U{}\n",
-                "A".repeat(55)
-            ),
+            "auth:\n  users:\n    - nkey: UABC\n",
+            &[
+                "3:13: auth.users[0].nkey: \"UABC\" is not the public nkey of a user (U and 55 more characters); \
+             allowed: the public nkey of a user (U and 55 more characters), or null",
+            ],
+        ),
+        (
+            &format!("auth:\n  users:\n    - name: a\n      nkey: {USER_NKEY}\n"),
             &["3:13: auth.users[0].name: a user with an nkey has no other name; allowed: leave it out"],
         ),
         (

@@ -20,7 +20,7 @@ const TEXTS: &[&str] = &[
     "/x/y",
     "h.example.com:4222",
     "https://example.com",
-    "UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "UAFHG6FUD2UU4SDFVAFUL5LDFO2XM4WYM76UNXTPJYJK7EEMYRBHT2VE",
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "orders.>",
     "orders.* workers",
@@ -176,7 +176,7 @@ prop_compose! {
         let (name, credential) = match kind {
             0 => (name, Credential::Password(format!("x{secret}"))),
             1 => (name, Credential::Certificate),
-            _ => (format!("U{}", "A".repeat(55)), Credential::Nkey),
+            _ => ("UAFHG6FUD2UU4SDFVAFUL5LDFO2XM4WYM76UNXTPJYJK7EEMYRBHT2VE".to_owned(), Credential::Nkey),
         };
         UserConfig {
             name,

@@ -78,7 +78,7 @@ fn a_file_says_everything() {
          limits: {workers: 2, max_pending: 10MB}\n\
          auth:\n  no_auth_user: bob\n  accounts: [{name: A, max_connections: 3}]\n  users:\n\
          \x20   - {name: bob, password: 12345, account: A}\n\
-         \x20   - nkey: UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n\
+         \x20   - nkey: UAFHG6FUD2UU4SDFVAFUL5LDFO2XM4WYM76UNXTPJYJK7EEMYRBHT2VE\n\
          \x20     permissions: &p\n        publish: {deny: [secret.>]}\n        subscribe: {allow: [\"a.* q\"]}\n\
          \x20       allow_responses: {max: off, expires: 5s}\n\
          \x20   - {name: CN=x, certificate: true, permissions: *p}\n\

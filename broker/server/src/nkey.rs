@@ -2,7 +2,7 @@
 
 /// What a key is for, as its first byte says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub enum Role {
     /// Starts with `U`.
     User = 20 << 3,
     /// Starts with `A`.
@@ -12,7 +12,7 @@ pub(super) enum Role {
 const KEY_BYTES: usize = 35;
 
 /// Whether `text` is a public key for `role`.
-pub(super) fn is_public(text: &str, role: Role) -> bool {
+pub fn is_public(text: &str, role: Role) -> bool {
     match decode(text) {
         Some(bytes) => bytes[0] == role as u8 && crc16(&bytes[..33]).to_le_bytes() == bytes[33..],
         None => false,
