@@ -6,7 +6,7 @@ use nats_conf::{Node, Value};
 use super::draft::Draft;
 use super::jetstream;
 use super::permissions::{permissions, shown};
-use super::reading::{Read, Report, complaint, map_or, text, whole};
+use super::reading::{Read, Report, array_or, complaint, map, map_or, text, whole};
 use super::users::{apply_default_permissions, duplicate, users};
 use crate::nkey;
 
@@ -51,7 +51,7 @@ fn account(draft: &mut Draft, name: &str, node: &Node, report: &mut Report) -> R
     if node.is_variable {
         return Ok(());
     }
-    let map = map_or(node, "Expected map entries for accounts")?;
+    let keys = map_or(node, "Expected map entries for accounts")?;
     reserved(name, node)?;
     let mut account = AccountConfig {
         name: name.to_owned(),
@@ -59,19 +59,17 @@ fn account(draft: &mut Draft, name: &str, node: &Node, report: &mut Report) -> R
     };
     let mut members = Vec::new();
     let mut default_permissions = None;
-    report.each_key(map, |report, key, written, node| {
+    report.each_key(keys, |report, key, written, node| {
         match key {
             "nkey" => check_nkey(node)?,
             "users" => members = users(node, report)?,
             "default_permissions" => default_permissions = Some(permissions(node, report)?),
             "limits" => limits(&mut account, node, report)?,
             "jetstream" => jetstream::of_account(node, report)?,
-            "imports" | "exports" if !is_empty(node) => {
-                report.refuse(node, "sharing subjects between accounts")
-            }
-            "mappings" | "maps" if !is_empty(node) => report.refuse(node, "mapping subjects"),
-            "imports" | "exports" | "mappings" | "maps" => {}
-            "msg_trace" | "trace_dest" => report.not_built(node, "message tracing"),
+            "imports" => shared(node, "Imports should be an array, got %T", report)?,
+            "exports" => shared(node, "Exports should be an array, got %T", report)?,
+            "mappings" | "maps" => mappings(node, report)?,
+            "msg_trace" | "trace_dest" => message_trace(key, node, report)?,
             _ => report.unknown_field(written, node),
         }
         Ok(())
@@ -81,7 +79,7 @@ fn account(draft: &mut Draft, name: &str, node: &Node, report: &mut Report) -> R
     members
         .iter_mut()
         .for_each(|user| name.clone_into(&mut user.account));
-    let users_node = map
+    let users_node = keys
         .iter()
         .find(|(key, _)| key.eq_ignore_ascii_case("users"))
         .map_or(node, |(_, node)| node);
@@ -103,12 +101,29 @@ fn join(draft: &mut Draft, members: Vec<UserConfig>, node: &Node) -> Read<()> {
     Ok(())
 }
 
-fn is_empty(node: &Node) -> bool {
-    match &node.value {
-        Value::Array(nodes) => nodes.is_empty(),
-        Value::Map(map) => map.is_empty(),
-        _ => false,
+fn shared(node: &Node, expected: &str, report: &mut Report) -> Read<()> {
+    if !array_or(node, expected)?.is_empty() {
+        report.refuse(node, "sharing subjects between accounts");
     }
+    Ok(())
+}
+
+/// Subjects that stand for others, of an account or of the global one.
+pub(super) fn mappings(node: &Node, report: &mut Report) -> Read<()> {
+    if !map(node)?.is_empty() {
+        report.refuse(node, "mapping subjects");
+    }
+    Ok(())
+}
+
+fn message_trace(key: &str, node: &Node, report: &mut Report) -> Read<()> {
+    if !matches!(node.value, Value::String(_)) {
+        let expected =
+            format!("Expected account message trace {key:?} to be a string or a map/struct, got %T");
+        map_or(node, &expected)?;
+    }
+    report.not_built(node, "message tracing");
+    Ok(())
 }
 
 fn check_nkey(node: &Node) -> Read<()> {

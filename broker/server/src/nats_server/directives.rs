@@ -219,11 +219,8 @@ fn blocks(draft: &mut Draft, key: &str, node: &Node, report: &mut Report) -> Rea
         "leaf" | "leafnodes" => unbuilt::leafnodes(node, report)?,
         "mqtt" => unbuilt::mqtt(node, report)?,
         "ocsp" => ocsp(node, report)?,
-        "ocsp_cache" => report.not_built(node, "OCSP"),
-        "mappings" | "maps" if !map_or(node, "Expected mappings to be a map, got %T")?.is_empty() => {
-            report.refuse(node, "mapping subjects");
-        }
-        "mappings" | "maps" => {}
+        "ocsp_cache" => ocsp_cache(node, report)?,
+        "mappings" | "maps" => accounts::mappings(node, report)?,
         "proxies" => {
             map_or(node, "expected proxies to be a map/struct, got %T")?;
             report.not_built(node, "trusting proxies");
@@ -250,6 +247,14 @@ fn ocsp(node: &Node, report: &mut Report) -> Read<()> {
     if !is_off {
         report.refuse(node, "OCSP stapling");
     }
+    Ok(())
+}
+
+fn ocsp_cache(node: &Node, report: &mut Report) -> Read<()> {
+    if !matches!(node.value, Value::Bool(_)) {
+        map_or(node, "error parsing tags: unsupported type %T")?;
+    }
+    report.not_built(node, "OCSP");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! nats-server: `port: 0` is the default port.
 
 use mainstem_core::config::{AccountConfig, UserConfig};
-use mainstem_net::config::TlsConfig;
+
 use nats_conf::Node;
 
 use super::reading::{Read, complaint};
@@ -10,8 +10,6 @@ use super::tls::Tls;
 use super::websocket::Websocket;
 
 pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
-/// How long a TLS handshake may take, when nobody says.
-pub(super) const DEFAULT_TLS_TIMEOUT_MS: u64 = 2_000;
 
 /// What flags and file say so far; what comes later wins.
 #[derive(Debug, Default)]
@@ -105,11 +103,4 @@ pub(super) fn port(port: i64) -> Result<u16, String> {
         -1 => Ok(0),
         _ => u16::try_from(port).map_err(|_| format!("listen tcp: address {port}: invalid port")),
     }
-}
-
-pub(super) fn with_timeout(mut tls: TlsConfig) -> TlsConfig {
-    if tls.timeout_ms == 0 {
-        tls.timeout_ms = DEFAULT_TLS_TIMEOUT_MS;
-    }
-    tls
 }

@@ -20,15 +20,12 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {
-        let number_end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at(number_end);
+        let (number, after) = rest.split_at(number_len(rest));
         let unit_end = after
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
-        if !number.bytes().any(|byte| byte.is_ascii_digit()) || number.matches('.').count() > 1 {
+        if !number.bytes().any(|byte| byte.is_ascii_digit()) {
             return Err(invalid());
         }
         if unit.is_empty() {
@@ -43,6 +40,16 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     }
     let total = i64::try_from(total).map_err(|_| invalid())?;
     Ok(if negative { -total } else { total })
+}
+
+/// Digits, at most one point, digits.
+fn number_len(text: &str) -> usize {
+    let is_not_digit = |c: char| !c.is_ascii_digit();
+    let whole = text.find(is_not_digit).unwrap_or(text.len());
+    match text[whole..].strip_prefix('.') {
+        Some(fraction) => whole + 1 + fraction.find(is_not_digit).unwrap_or(fraction.len()),
+        None => whole,
+    }
 }
 
 fn unit_ns(unit: &str) -> Option<u64> {
@@ -136,7 +143,8 @@ mod tests {
             ("", "time: invalid duration \"\""),
             ("5", "time: missing unit in duration \"5\""),
             ("5x", "time: unknown unit \"x\" in duration \"5x\""),
-            ("1..2s", "time: invalid duration \"1..2s\""),
+            ("1..2s", "time: missing unit in duration \"1..2s\""),
+            (".s", "time: invalid duration \".s\""),
             ("9999999h", "time: invalid duration \"9999999h\""),
         ] {
             assert_eq!(parse(text), Err(error.into()), "{text}");

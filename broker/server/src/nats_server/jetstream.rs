@@ -7,6 +7,11 @@ use super::permissions::shown;
 use super::reading::{Read, Report, complaint, go_type, switch, text};
 use super::schema::{self, Key, Kind};
 
+const CIPHER: Key = Key {
+    names: &["cipher"],
+    kind: Kind::Word(&["chacha", "chachapoly", "aes"], "Unknown cipher type"),
+};
+
 const BATCH: &[Key] = &[
     Key {
         names: &["max_inflight_per_stream", "max_inflight_total", "max_msgs"],
@@ -42,10 +47,7 @@ const TPM: &[Key] = &[
         names: &["pcr"],
         kind: Kind::Whole,
     },
-    Key {
-        names: &["cipher"],
-        kind: Kind::Text,
-    },
+    CIPHER,
 ];
 
 const SERVER: &[Key] = &[
@@ -75,10 +77,7 @@ const SERVER: &[Key] = &[
         ],
         kind: Kind::Text,
     },
-    Key {
-        names: &["cipher"],
-        kind: Kind::Text,
-    },
+    CIPHER,
     Key {
         names: &["sync", "sync_interval"],
         kind: Kind::SyncInterval,
@@ -97,14 +96,20 @@ const SERVER: &[Key] = &[
         kind: Kind::Size,
     },
     Key {
-        names: &[
-            "max_buffered_msgs",
-            "request_queue_limit",
-            "info_queue_limit",
-            "meta_compact",
-            "max_concurrent_io",
-        ],
+        names: &["max_buffered_msgs", "request_queue_limit", "info_queue_limit"],
         kind: Kind::Whole,
+    },
+    Key {
+        names: &["meta_compact"],
+        kind: Kind::Range(0, i64::MAX, "Expected an absolute size for \"meta_compact\""),
+    },
+    Key {
+        names: &["max_concurrent_io"],
+        kind: Kind::Range(
+            4,
+            8192,
+            "Expected an absolute size for \"max_concurrent_io\" between 4 and 8192",
+        ),
     },
     Key {
         names: &["limits"],
@@ -146,7 +151,10 @@ const ACCOUNT: &[Key] = &[
     },
     Key {
         names: &["cluster_traffic"],
-        kind: Kind::Text,
+        kind: Kind::Word(
+            &["", "system", "owner"],
+            "Expected 'system' or 'owner' string value for \"cluster_traffic\"",
+        ),
     },
 ];
 
@@ -158,8 +166,10 @@ pub(super) fn directive(draft: &mut Draft, node: &Node, report: &mut Report) -> 
             let mut enabled = true;
             for (key, node) in map.iter() {
                 match key.to_lowercase().as_str() {
-                    "enable" | "enabled" => enabled = switch(node)?,
-                    "store" | "store_dir" | "storedir" => draft.set_store_dir(node, text(node)?)?,
+                    "enable" | "enabled" => enabled = switch(node).unwrap_or_default(),
+                    "store" | "store_dir" | "storedir" => {
+                        draft.set_store_dir(node, text(node).unwrap_or_default())?;
+                    }
                     _ => {}
                 }
             }

@@ -143,8 +143,8 @@ pub(super) fn duration_ns(field: &str, node: &Node, report: &mut Report) -> Read
         Value::String(text) => duration::parse(text)
             .map_err(|error| complaint(node, format_args!("error parsing {field}: {error}"))),
         _ => {
-            let seconds = whole(node)?;
             report.misuse(field, node, &format!("{field} should be converted to a duration"));
+            let seconds = whole(node)?;
             Ok(seconds.saturating_mul(SECOND))
         }
     }

@@ -7,9 +7,10 @@ use mainstem_admin::config::AdminConfig;
 use mainstem_core::config::{AuthConfig, CoreLimits, Credential, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, UserConfig};
 use mainstem_net::config::{ListenAddr, TlsConfig};
 
-use super::draft::{DEFAULT_HOST, DEFAULT_TLS_TIMEOUT_MS, Draft, port, with_timeout};
+use super::draft::{DEFAULT_HOST, Draft, port};
+use super::duration;
 use super::reading::split_host_port;
-use super::{duration, tls};
+use super::tls::{self, Tls};
 use crate::options::{LogFormat, LogOptions, Options, Personality};
 
 const DEFAULT_PORT: u16 = 4222;
@@ -90,13 +91,13 @@ fn check_routes(draft: &Draft) -> Result<(), String> {
 
 /// The listener's TLS: the flags' certificate with what else the file says.
 fn listener_tls(draft: &mut Draft) -> Result<Option<TlsConfig>, String> {
-    let file = draft.tls.take().map(|tls| tls.config);
+    let file = draft.tls.take();
     let flags = &draft.flag_tls;
     if flags.on == Some(false) {
         return Ok(None);
     }
     if !flags.given {
-        return Ok(file.map(with_timeout));
+        return file.map(Tls::for_listener).transpose();
     }
     if flags.cert_file.is_empty() {
         return Err("TLS Server certificate must be present and valid".into());
@@ -104,15 +105,13 @@ fn listener_tls(draft: &mut Draft) -> Result<Option<TlsConfig>, String> {
     if flags.key_file.is_empty() {
         return Err("TLS Server private key must be present and valid".into());
     }
-    let config = with_timeout(TlsConfig {
-        cert_file: PathBuf::from(&flags.cert_file),
-        key_file: PathBuf::from(&flags.key_file),
-        ca_file: path(&flags.ca_file),
-        verify: flags.verify,
-        ..file.unwrap_or_default()
-    });
-    tls::check_files(&config)?;
-    Ok(Some(config))
+    let mut tls = file.unwrap_or_default();
+    tls.config.cert_file = PathBuf::from(&flags.cert_file);
+    tls.config.key_file = PathBuf::from(&flags.key_file);
+    tls.config.ca_file = path(&flags.ca_file);
+    tls.config.verify = flags.verify;
+    tls::check_files(&tls.config)?;
+    tls.for_listener().map(Some)
 }
 
 fn core_limits(draft: &Draft, warnings: &mut Vec<String>) -> Result<CoreLimits, String> {
@@ -184,7 +183,7 @@ fn nats(
     }
     // Below zero there is no limit, for which the front has 0.
     let limit = |number: i64| usize::try_from(number).unwrap_or(0);
-    let tls_timeout_ms = tls.as_ref().map_or(DEFAULT_TLS_TIMEOUT_MS, |tls| tls.timeout_ms);
+    let tls_timeout_ms = tls.as_ref().map_or(tls::DEFAULT_TIMEOUT_MS, |tls| tls.timeout_ms);
     Ok(NatsConfig {
         listen: ListenAddr {
             host: set(&draft.host).unwrap_or_else(|| DEFAULT_HOST.into()),

@@ -22,6 +22,10 @@ pub(super) enum Kind {
     Name(&'static str),
     Switch,
     Whole,
+    /// A whole number from the first to the second, and the complaint when it is another.
+    Range(i64, i64, &'static str),
+    /// One of these words in any case, and the complaint.
+    Word(&'static [&'static str], &'static str),
     /// Whole number or a text such as `10G`.
     Size,
     /// A duration, or seconds, which are warned about.
@@ -73,6 +77,9 @@ impl Kind {
             Self::Name(_) => Ok(()),
             Self::Switch => switch(node).map(drop),
             Self::Whole => whole(node).map(drop),
+            Self::Range(min, max, _) if (*min..=*max).contains(&whole(node)?) => Ok(()),
+            Self::Word(words, _) if words.contains(&text(node)?.to_lowercase().as_str()) => Ok(()),
+            Self::Range(_, _, reason) | Self::Word(_, reason) => Err(complaint(node, reason)),
             Self::Size => size(key, node),
             Self::Duration => duration_ns(key, node, report).map(drop),
             Self::GoDuration => go_duration(node),

@@ -44,6 +44,9 @@ const INSECURE_CIPHER_SUITES: [&str; 12] = [
 
 pub(super) const CURVES: [&str; 5] = ["X25519MLKEM768", "X25519", "CurveP256", "CurveP384", "CurveP521"];
 
+/// How long a handshake may take, when nobody says.
+pub(super) const DEFAULT_TIMEOUT_MS: u64 = 2_000;
+
 /// How long to wait for a ClientHello before INFO goes out in clear text, when the file says `auto`.
 const AUTO_FALLBACK_MS: u64 = 50;
 
@@ -53,13 +56,19 @@ pub(super) struct Tls {
     pub config: TlsConfig,
     /// How long a handshake may take; 0: the default.
     pub timeout_seconds: f64,
+    /// Where the block stands.
+    pub place: String,
     insecure_suites: Vec<&'static str>,
     insecure_suites_allowed: bool,
 }
 
-/// Reads a block and checks that its files can be read.
+/// Reads a block and checks that its files can be read. A listener needs a certificate, which flags may add: see
+/// [`Tls::for_listener`].
 pub(super) fn block(node: &Node, report: &mut Report) -> Read<Tls> {
-    let mut tls = Tls::default();
+    let mut tls = Tls {
+        place: node.at.to_string(),
+        ..Tls::default()
+    };
     let keys = map(node)?;
     for (written, node) in keys.iter() {
         tls.key(&written.to_lowercase(), written, node, report)?;
@@ -81,10 +90,12 @@ pub(super) fn check_files(config: &TlsConfig) -> Result<(), String> {
     match (is_set(cert), is_set(key)) {
         (true, false) => return Err("missing 'key_file' in TLS configuration".into()),
         (false, true) => return Err("missing 'cert_file' in TLS configuration".into()),
-        (false, false) => return Err("missing 'cert_file' and 'key_file' in TLS configuration".into()),
-        (true, true) => {}
+        _ => {}
     }
-    for (path, what) in [(cert, "certificate"), (key, "key")] {
+    for (path, what) in [(cert, "certificate"), (key, "key")]
+        .into_iter()
+        .filter(|(path, _)| is_set(path))
+    {
         let context = "error parsing X509 certificate/key pair";
         if !files::has_pem(path).map_err(|error| format!("{context}: {error}"))? {
             return Err(format!(
@@ -99,6 +110,23 @@ pub(super) fn check_files(config: &TlsConfig) -> Result<(), String> {
 }
 
 impl Tls {
+    /// The configuration of a listener, whole.
+    ///
+    /// # Errors
+    /// There is no certificate: every handshake would fail.
+    pub fn for_listener(mut self) -> Result<TlsConfig, String> {
+        if self.config.cert_file.as_os_str().is_empty() {
+            return Err(format!(
+                "{}: a listener needs 'cert_file' and 'key_file'",
+                self.place
+            ));
+        }
+        if self.config.timeout_ms == 0 {
+            self.config.timeout_ms = DEFAULT_TIMEOUT_MS;
+        }
+        Ok(self.config)
+    }
+
     fn key(&mut self, key: &str, written: &str, node: &Node, report: &mut Report) -> Read<()> {
         match key {
             "cert_file" => self.config.cert_file = file(key, node)?,
@@ -133,8 +161,9 @@ impl Tls {
             "ocsp_peer" => report.refuse(node, "checking client certificates by OCSP"),
             "certs" | "certificates" => self.certificates(node)?,
             "min_version" => self.config.min_version = Some(min_version(node)?),
-            "cert_store" | "cert_match_by" | "cert_match" | "ca_certs_match" | "cert_match_skip_invalid" => {
-                return Err(complaint(node, "a certificate store is only there on Windows"));
+            "cert_store" => return Err(complaint(node, "cert store type not implemented")),
+            "cert_match_by" | "cert_match" | "ca_certs_match" | "cert_match_skip_invalid" => {
+                report.not_built(node, "a certificate store");
             }
             _ => {
                 return Err(complaint(

@@ -6,6 +6,9 @@ use super::draft::Draft;
 use super::reading::{Read, Report, host_port, map_or, switch};
 use super::schema::{self, Key, Kind};
 
+/// Go's words where nats-server has none of its own.
+const NO_MAP: &str = "interface conversion: interface {} is %T, not map[string]interface {}";
+
 const CLUSTER: &[Key] = &[
     Key {
         names: &["name"],
@@ -236,7 +239,7 @@ const LEAFNODES: &[Key] = &[
     },
     Key {
         names: &["authorization"],
-        kind: Kind::Map(LEAF_AUTHORIZATION, "Expected authorization to be a map, got %T"),
+        kind: Kind::Map(LEAF_AUTHORIZATION, NO_MAP),
     },
     Key {
         names: &["remotes"],
@@ -287,18 +290,12 @@ const MQTT: &[Key] = &[
         kind: Kind::HostPort,
     },
     Key {
-        names: &[
-            "port",
-            "max_ack_pending",
-            "max_pending",
-            "max_inflight",
-            "stream_replicas",
-        ],
+        names: &["port", "stream_replicas", "consumer_replicas"],
         kind: Kind::Whole,
     },
     Key {
-        names: &["consumer_replicas"],
-        kind: Kind::Whole,
+        names: &["max_ack_pending", "max_pending", "max_inflight"],
+        kind: Kind::Range(0, 0xffff, "invalid value, should be in [0..65535] range"),
     },
     Key {
         names: &["host", "net", "no_auth_user", "js_domain"],
@@ -310,10 +307,7 @@ const MQTT: &[Key] = &[
     },
     Key {
         names: &["authorization", "authentication"],
-        kind: Kind::Map(
-            SIMPLE_AUTHORIZATION,
-            "interface conversion: interface {} is %T, not map[string]interface {}",
-        ),
+        kind: Kind::Map(SIMPLE_AUTHORIZATION, NO_MAP),
     },
     Key {
         names: &[
@@ -341,7 +335,7 @@ pub(super) fn cluster(draft: &mut Draft, node: &Node, report: &mut Report) -> Re
     schema::check(CLUSTER, map, report);
     for (key, node) in map.iter() {
         match key.to_lowercase().as_str() {
-            "no_advertise" => draft.no_advertise = switch(node)?,
+            "no_advertise" => draft.no_advertise = switch(node).unwrap_or_default(),
             "listen" => draft.has_cluster |= host_port(node).is_ok(),
             "port" | "host" | "net" => draft.has_cluster |= !matches!(node.value, Value::Integer(0)),
             _ => {}

@@ -3,7 +3,7 @@
 use mainstem_net::config::{ListenAddr, WebsocketConfig};
 use nats_conf::{Map, Node, Value};
 
-use super::draft::{DEFAULT_HOST, port, with_timeout};
+use super::draft::{DEFAULT_HOST, port};
 use super::duration::{self, SECOND};
 use super::reading::{
     Read, Report, complaint, duration_ns, go_type, host_port, map_or, split_host_port, switch, text, texts,
@@ -121,7 +121,7 @@ impl Websocket {
                 host: set(self.host).unwrap_or_else(|| DEFAULT_HOST.to_owned()),
                 port: port(self.port)?,
             },
-            tls: self.tls.map(|tls| with_timeout(tls.config)),
+            tls: self.tls.map(Tls::for_listener).transpose()?,
             compression: self.compression,
             same_origin: self.same_origin,
             allowed_origins: self.allowed_origins,
