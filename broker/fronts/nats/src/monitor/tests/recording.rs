@@ -381,6 +381,7 @@ impl Recording {
                 handshake_timeout_ms: millis(&websocket["handshake_timeout"]),
                 advertise: some_text(&websocket["advertise"]),
                 no_auth_user: some_text(&websocket["no_auth_user"]),
+                ..WebsocketConfig::default()
             }),
             ..NatsConfig::default()
         }
