@@ -1,0 +1,38 @@
+//! Any kind of work.
+
+use anyhow::Result;
+
+use crate::Target;
+use crate::flow::Flow;
+use crate::idle::Idle;
+use crate::latency::Steady;
+use crate::listen::Listen;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::request::Requests;
+
+/// One run of one kind of work.
+#[derive(Clone, Debug)]
+pub enum Job {
+    Flow(Flow),
+    Listen(Listen),
+    Requests(Requests),
+    Steady(Steady),
+    Idle(Idle),
+}
+
+impl Job {
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or closes a connection.
+    pub fn run(&self, target: &Target, progress: &Progress) -> Result<Report> {
+        match self {
+            Self::Flow(flow) => flow.run(target, progress),
+            Self::Listen(listen) => listen.run(target, progress),
+            Self::Requests(requests) => requests.run(target, progress),
+            Self::Steady(steady) => steady.run(target, progress),
+            Self::Idle(idle) => idle.run(target, progress),
+        }
+    }
+}
