@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _, value_parser};
+use mainstem_load::cli::Args as BenchArgs;
 
 use crate::config::{self, Setting, Sources};
 use crate::exit::{Exit, Failure};
@@ -13,6 +14,8 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug)]
 pub enum Action {
     Serve(Serve),
+    /// `mainstem bench`.
+    Bench(Box<BenchArgs>),
     /// `mainstem nats-server ...`: arguments in nats-server's style.
     NatsServer(Vec<OsString>),
     /// Text for standard output: help, version, reference.
@@ -43,13 +46,15 @@ pub enum Mode {
 pub fn parse(args: &[OsString]) -> Result<Action, Failure> {
     let matches = match command().try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) if error.use_stderr() => {
-            return Err(Failure::new(Exit::Usage, error.render().to_string().trim_end()));
-        }
+        Err(error) if error.use_stderr() => return Err(wrong(&error)),
         Err(help) => return Ok(Action::Print(help.render().to_string())),
     };
     match matches.subcommand() {
         Some(("serve", matches)) => serve(matches).map(Action::Serve),
+        Some(("bench", matches)) => match BenchArgs::from_arg_matches(matches) {
+            Ok(args) => Ok(Action::Bench(Box::new(args))),
+            Err(error) => Err(wrong(&error)),
+        },
         Some(("nats-server", matches)) => Ok(Action::NatsServer(
             matches
                 .get_many::<OsString>("args")
@@ -71,6 +76,9 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve_command())
+        .subcommand(BenchArgs::augment_args(
+            Command::new("bench").about("Measure a NATS broker"),
+        ))
         .subcommand(
             Command::new("nats-server")
                 .about("Run with nats-server's flags, configuration grammar and log lines")
@@ -193,6 +201,10 @@ fn help(topic: Option<&String>) -> Result<Action, Failure> {
     }
 }
 
+fn wrong(error: &clap::Error) -> Failure {
+    usage(error.render().to_string().trim_end().to_owned())
+}
+
 fn usage(line: String) -> Failure {
     Failure::new(Exit::Usage, line)
 }
@@ -264,6 +276,14 @@ mod tests {
             panic!("another action");
         };
         assert_eq!(args, ["-DV", "-p", "-1", "--help", "--", "x"]);
+    }
+
+    #[test]
+    fn bench_takes_its_own_arguments() {
+        let action = parse_line("mainstem bench pubsub 2:3 --size 16").unwrap();
+        assert!(matches!(action, Action::Bench(_)));
+        let failure = parse_line("mainstem bench pubsub --size many").unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
     }
 
     #[test]

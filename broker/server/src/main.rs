@@ -33,6 +33,9 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
     }
     match cli::parse(args)? {
         Action::Serve(command) => serve(command),
+        Action::Bench(args) => mainstem_load::cli::run(*args)
+            .map(|()| Exit::Ok.into())
+            .map_err(|error| Failure::new(Exit::General, format!("{error:#}"))),
         Action::NatsServer(args) => nats_server(&args),
         Action::Print(text) => print(&text),
     }
