@@ -119,26 +119,5 @@ fn of_accounts(accounts: &[AccountSnapshot]) -> Vec<Family> {
             Family::counter("mainstem_account_out_bytes_total", "Bytes of those messages."),
             |account| account.traffic.out_bytes.into(),
         ),
-        family(
-            Family::counter(
-                "mainstem_account_slow_consumers_total",
-                "Clients of an account cut for reading slowly.",
-            ),
-            |account| account.slow_consumers.into(),
-        ),
-        family(
-            Family::counter(
-                "mainstem_account_matches_total",
-                "Publishes looked up in an account.",
-            ),
-            |account| account.interest.matches.into(),
-        ),
-        family(
-            Family::counter(
-                "mainstem_account_match_cache_hits_total",
-                "Those answered from the cache.",
-            ),
-            |account| account.interest.cache_hits.into(),
-        ),
     ]
 }
