@@ -75,8 +75,8 @@ bench: ## run the micro benchmarks
 
 .PHONY: bench-nats
 bench-nats: build $(NATS_SERVER) ## measure against nats-server v2.14.5, with ARGS
-	cargo run $(CARGO_FLAGS) --package mainstem-load --bin compare -- \
-	    --mainstem bin/mainstem --nats-server $(NATS_SERVER) $(ARGS)
+	bin/mainstem bench compare --server-a bin/nats-server --name-a mainstem \
+	    --server-b $(NATS_SERVER) --name-b nats-server-$(NATS_SERVER_VERSION) $(ARGS)
 
 $(NATS_SERVER):
 	@.ci/need go
