@@ -23,11 +23,11 @@ use crate::{Background, Target, compare, usage};
 /// # Errors
 /// The broker cannot be reached or refuses, or messages were lost.
 pub fn run(args: Args) -> Result<()> {
-    usage::raise_file_limit()?;
     let (common, job) = match args.work {
         Work::Compare(args) => return compare::run(&args),
         work => work.split()?,
     };
+    usage::raise_file_limit()?;
     let progress = Progress::on_terminal();
     let report = job.run(&common.target(), &progress);
     progress.end();

@@ -48,6 +48,9 @@ pub enum Subjects {
     Pairs,
 }
 
+/// Bytes that may be outstanding for a subscriber unless said otherwise.
+pub const WINDOW_BYTES: u64 = 8 << 20;
+
 /// More than this is never outstanding in all, however many subscribers there are.
 const MAX_OUTSTANDING_BYTES: u64 = 256 << 20;
 

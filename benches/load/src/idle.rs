@@ -30,7 +30,7 @@ impl Idle {
     pub fn run(&self, target: &Target, progress: &Progress) -> Result<Report> {
         let memory = || target.server_pid.map(resident_bytes).transpose();
         let before = memory()?;
-        let work = format!("{} idle connections", thousands(self.connections as u64));
+        let work = self.title();
         progress.begin(&work, Some(self.connections as u64));
         let commands = |index| format!("SUB {}.{index} 1\r\n", self.subject).into_bytes();
         let started = Instant::now();
@@ -65,6 +65,12 @@ impl Idle {
                 .map(|(before, after)| each(before, after, held)),
         });
         Ok(report)
+    }
+
+    /// What is done, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} idle connections", thousands(self.connections as u64))
     }
 }
 

@@ -35,4 +35,16 @@ impl Job {
             Self::Idle(idle) => idle.run(target, progress),
         }
     }
+
+    /// What is done, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Flow(flow) => flow.title(),
+            Self::Listen(listen) => listen.title(),
+            Self::Requests(requests) => requests.title(),
+            Self::Steady(steady) => steady.title(),
+            Self::Idle(idle) => idle.title(),
+        }
+    }
 }

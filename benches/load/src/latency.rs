@@ -109,7 +109,9 @@ impl Steady {
         Ok(report)
     }
 
-    fn title(&self) -> String {
+    /// What is done, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
         let Self {
             publishers,
             subscribers,

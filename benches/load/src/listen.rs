@@ -51,7 +51,7 @@ impl Listen {
             Stop::After(time) => (u64::MAX, time),
         };
         let mut report = Report {
-            work: format!("listening to {}", self.subject),
+            work: self.title(),
             ..Report::default()
         };
         progress.begin(&report.work, Some(limit).filter(|&limit| limit < u64::MAX));
@@ -75,6 +75,12 @@ impl Listen {
         meter.stop(last_at.max(meter.started), heard.messages, &mut report)?;
         report.megabytes_per_second = heard.megabytes() / report.seconds;
         Ok(report)
+    }
+
+    /// What is done, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("listening to {}", self.subject)
     }
 }
 

@@ -264,6 +264,7 @@ impl Display for Report {
 }
 
 impl Display for Latency {
+    #[allow(clippy::cast_precision_loss, reason = "printed with three digits")]
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (name, value) in [
             ("min", self.min_ns),
@@ -272,9 +273,9 @@ impl Display for Latency {
             ("p99", self.p99_ns),
             ("p99.9", self.p999_ns),
         ] {
-            write!(f, "{name} {}, ", nanoseconds(value))?;
+            write!(f, "{name} {}, ", nanoseconds(value as f64))?;
         }
-        write!(f, "max {}", nanoseconds(self.max_ns))
+        write!(f, "max {}", nanoseconds(self.max_ns as f64))
     }
 }
 

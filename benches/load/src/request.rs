@@ -98,7 +98,9 @@ impl Requests {
         Ok(report)
     }
 
-    fn title(&self) -> String {
+    /// What is done, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
         let Self {
             requesters,
             responders,

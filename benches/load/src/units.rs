@@ -98,15 +98,13 @@ pub fn rate(per_second: f64) -> String {
 
 /// A time in the unit that reads best: `480 ns`, `126 us`, `3.20 ms`, `1.50 s`.
 #[must_use]
-pub fn nanoseconds(ns: u64) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "printed with three digits")]
-    let value = ns as f64;
-    match value {
-        v if v >= 1e9 => format!("{:.2} s", v / 1e9),
-        v if v >= 1e6 => format!("{:.2} ms", v / 1e6),
-        v if v >= 1e4 => format!("{:.0} us", v / 1e3),
-        v if v >= 1e3 => format!("{:.1} us", v / 1e3),
-        v => format!("{v:.0} ns"),
+pub fn nanoseconds(ns: f64) -> String {
+    match ns {
+        ns if ns >= 1e9 => format!("{:.2} s", ns / 1e9),
+        ns if ns >= 1e6 => format!("{:.2} ms", ns / 1e6),
+        ns if ns >= 1e4 => format!("{:.0} us", ns / 1e3),
+        ns if ns >= 1e3 => format!("{:.1} us", ns / 1e3),
+        ns => format!("{ns:.0} ns"),
     }
 }
 
@@ -183,11 +181,11 @@ mod tests {
         assert_eq!(rate(812.4), "812");
         assert_eq!(rate(7_904.0), "7.90k");
         assert_eq!(rate(3_214_000.0), "3.21M");
-        assert_eq!(nanoseconds(480), "480 ns");
-        assert_eq!(nanoseconds(1_480), "1.5 us");
-        assert_eq!(nanoseconds(126_400), "126 us");
-        assert_eq!(nanoseconds(3_200_000), "3.20 ms");
-        assert_eq!(nanoseconds(1_500_000_000), "1.50 s");
+        assert_eq!(nanoseconds(480.0), "480 ns");
+        assert_eq!(nanoseconds(1_480.0), "1.5 us");
+        assert_eq!(nanoseconds(126_400.0), "126 us");
+        assert_eq!(nanoseconds(3_200_000.0), "3.20 ms");
+        assert_eq!(nanoseconds(1_500_000_000.0), "1.50 s");
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! The work that is compared.
+
+use std::time::Duration;
+
+use crate::background::Background;
+use crate::batch::MAX_BATCH_BYTES;
+use crate::flow::{Flow, Subjects, WINDOW_BYTES};
+use crate::idle::Idle;
+use crate::job::Job;
+use crate::latency::Steady;
+use crate::publish::Stop;
+use crate::request::Requests;
+
+/// One row of the comparison.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// For the command line.
+    pub name: &'static str,
+    pub job: Job,
+}
+
+impl Row {
+    /// For people.
+    pub fn title(&self) -> String {
+        self.job.title()
+    }
+}
+
+/// Subscriptions that are only there.
+const CROWD: Background = Background {
+    subscriptions: 200_000,
+    connections: 1,
+};
+/// As many as 20,000 open files allow, with room to spare.
+const IDLE_CONNECTIONS: usize = 15_000;
+const LATENCY_RATE: u64 = 10_000;
+
+/// All rows, with runs of `duration`.
+pub fn all(duration: Duration) -> Vec<Row> {
+    let stop = Stop::After(duration);
+    let flow = |publishers, subscribers, payload_bytes| Flow {
+        publishers,
+        subscribers,
+        subjects: Subjects::Pairs,
+        queue_groups: 0,
+        subject: SUBJECT.to_owned(),
+        payload_bytes,
+        stop,
+        batch_bytes: MAX_BATCH_BYTES,
+        window_bytes: WINDOW_BYTES,
+        background: Background::NONE,
+    };
+    let one_subject = || Flow {
+        subjects: Subjects::One,
+        ..flow(8, 8, 128)
+    };
+    let requests = Requests {
+        requesters: 1,
+        responders: 1,
+        subject: SUBJECT.to_owned(),
+        payload_bytes: 128,
+        stop,
+        background: Background::NONE,
+    };
+    let steady = Steady {
+        publishers: 1,
+        subscribers: 1,
+        subject: SUBJECT.to_owned(),
+        payload_bytes: 128,
+        rate: LATENCY_RATE,
+        stop,
+        background: Background::NONE,
+    };
+    let idle = Idle {
+        connections: IDLE_CONNECTIONS,
+        duration,
+        subject: SUBJECT.to_owned(),
+    };
+    [
+        ("1:1-16", Job::Flow(flow(1, 1, 16))),
+        ("1:1-128", Job::Flow(flow(1, 1, 128))),
+        ("1:100", Job::Flow(flow(1, 100, 128))),
+        ("1:1000", Job::Flow(flow(1, 1000, 128))),
+        ("8:8", Job::Flow(flow(8, 8, 128))),
+        ("8:8-one", Job::Flow(one_subject())),
+        (
+            "8:8-200k",
+            Job::Flow(Flow {
+                background: CROWD,
+                ..flow(8, 8, 128)
+            }),
+        ),
+        (
+            "8:8-one-200k",
+            Job::Flow(Flow {
+                background: CROWD,
+                ..one_subject()
+            }),
+        ),
+        ("request", Job::Requests(requests)),
+        ("latency", Job::Steady(steady)),
+        ("idle", Job::Idle(idle)),
+    ]
+    .into_iter()
+    .map(|(name, job)| Row { name, job })
+    .collect()
+}
+
+const SUBJECT: &str = "bench";
