@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod options;
+mod properties;
 mod recorded;
 mod refusals;
 mod reload;
