@@ -162,7 +162,7 @@ pub(crate) struct Load {
     /// Bytes published by one write
     #[arg(long, value_name = "bytes", default_value = "64KiB", value_parser = parse_bytes)]
     pub(crate) batch: usize,
-    /// Bytes that may be outstanding for each subscriber before publishers wait
+    /// Bytes that may be outstanding for each subscriber before publishers wait; 0: they never wait
     #[arg(long, value_name = "bytes", default_value = "8MiB", value_parser = parse_bytes)]
     pub(crate) window: usize,
 }

@@ -33,7 +33,7 @@ pub struct Flow {
     pub payload_bytes: usize,
     pub stop: Stop,
     pub batch_bytes: usize,
-    /// Bytes that may be outstanding, a subscriber on average.
+    /// Bytes that may be outstanding, a subscriber on average; 0 for any number.
     pub window_bytes: u64,
     pub background: Background,
 }
@@ -160,7 +160,7 @@ impl Flow {
     }
 
     fn window(&self) -> u64 {
-        if self.subscribers == 0 {
+        if self.subscribers == 0 || self.window_bytes == 0 {
             return u64::MAX;
         }
         let bytes = self
