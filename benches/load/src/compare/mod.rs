@@ -21,10 +21,10 @@ use crate::usage::raise_file_limit;
 /// Arguments of `mainstem bench compare`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Command of the first broker, split at blanks; `-a 127.0.0.1 -p <port>` is appended
+    /// Command of the broker to measure, split at blanks; `-a 127.0.0.1 -p <port>` is appended
     #[arg(long, value_name = "command")]
     pub server_a: Option<String>,
-    /// Command of the second broker
+    /// Command of the broker to compare with; ratios are the first divided by this one
     #[arg(long, value_name = "command")]
     pub server_b: Option<String>,
     /// What the first is called; the program's name otherwise

@@ -1,4 +1,4 @@
-//! The comparison as Markdown: medians and their ratios.
+//! The comparison as Markdown: medians, and the first broker's as a multiple of the second's.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -43,7 +43,7 @@ impl Comparison {
     }
 }
 
-/// A measure of which both brokers' medians are shown, and perhaps their ratio.
+/// A measure of which both brokers' medians are shown, and perhaps the first divided by the second.
 struct Column {
     title: &'static str,
     read: fn(&Report) -> Option<f64>,
@@ -167,7 +167,7 @@ impl Column {
         }
         match a.zip(b) {
             _ if !self.has_ratio => Ok(()),
-            Some((a, b)) if a > 0.0 => write!(f, " {:.2} |", b / a),
+            Some((a, b)) if b > 0.0 => write!(f, " {:.2} |", a / b),
             _ => write!(f, " - |"),
         }
     }
@@ -208,8 +208,8 @@ mod tests {
 
     #[test]
     fn medians_and_their_ratio_are_shown() {
-        let a = runs(vec![flow(1e6), flow(9e6), flow(2e6)]);
-        let text = table("1:1", [a, runs(vec![flow(5e6)])]);
+        let a = runs(vec![flow(1e6), flow(9e6), flow(5e6)]);
+        let text = table("1:1", [a, runs(vec![flow(2e6)])]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(lines[1], "|---|---:|---:|---:|---:|---:|---:|---:|---:|");
         assert_eq!(
             lines[2],
-            "| 1:1 | 2.00M | 5.00M | 2.50 | - | - | - | 0 ns | 0 ns |"
+            "| 1:1 | 5.00M | 2.00M | 2.50 | - | - | - | 0 ns | 0 ns |"
         );
         assert!(!text.contains("Latency") && !text.contains("Memory"), "{text}");
     }
@@ -237,8 +237,8 @@ mod tests {
                 ..Report::default()
             }
         };
-        let text = table("idle", [runs(vec![report(48.0)]), runs(vec![report(2.0)])]);
-        assert!(text.contains("| idle | 48.00 KiB | 2.00 KiB | 0.04 |"), "{text}");
+        let text = table("idle", [runs(vec![report(2.0)]), runs(vec![report(40.0)])]);
+        assert!(text.contains("| idle | 2.00 KiB | 40.00 KiB | 0.05 |"), "{text}");
         assert!(!text.contains("Speed"), "{text}");
     }
 
