@@ -159,6 +159,12 @@ pub(crate) struct Load {
     pub(crate) size: usize,
     #[command(flatten)]
     pub(crate) volume: Volume,
+    /// Subjects that each publisher uses in turn; subscribers have a wildcard then
+    #[arg(long, value_name = "count", default_value_t = 1)]
+    pub(crate) spread: usize,
+    /// Give each subscriber another subscription id
+    #[arg(long)]
+    pub(crate) own_ids: bool,
     /// Bytes published by one write
     #[arg(long, value_name = "bytes", default_value = "64KiB", value_parser = parse_bytes)]
     pub(crate) batch: usize,

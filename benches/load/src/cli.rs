@@ -193,6 +193,8 @@ fn flow(common: &Common, load: &Load) -> Flow {
         subjects: Subjects::One,
         queue_groups: 0,
         subject: common.subject.clone(),
+        spread: load.spread,
+        own_ids: load.own_ids,
         payload_bytes: load.size,
         stop: load.volume.stop(),
         batch_bytes: load.batch,
@@ -266,6 +268,10 @@ mod tests {
             "1:1, 128 B, 200,000 other subscriptions",
         );
         check_flow("fanout 1000", "1:1000, 128 B");
+        check_flow(
+            "fanout 9 --spread 64 --own-ids",
+            "1:9, 128 B, 64 subjects in turn, own ids",
+        );
         check_flow("queue 2:8 --groups 2", "2:8 in 2 queue groups, 128 B");
     }
 

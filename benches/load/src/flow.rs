@@ -1,22 +1,21 @@
 //! Messages that flow as fast as the broker lets them: publishers, subscribers, or both.
 
+mod run;
+
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::thread::{self, ScopedJoinHandle};
-use std::time::Instant;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 
 use crate::Target;
 use crate::background::Background;
 use crate::batch::{Batch, delivery_len};
 use crate::connection::Connection;
+use crate::flow::run::Run;
 use crate::gauge::Gauge;
-use crate::poll::nap;
-use crate::progress::{Progress, TICK};
-use crate::publish::{self, Publisher, Stop};
-use crate::receive::{self, Received, Tally};
-use crate::report::{Meter, Report, Unit};
+use crate::progress::Progress;
+use crate::publish::{Publisher, Stop};
+use crate::report::{Report, Unit};
 use crate::units::thousands;
 
 /// What flows from where to where.
@@ -30,6 +29,11 @@ pub struct Flow {
     pub queue_groups: usize,
     /// The subject, or what the subjects begin with.
     pub subject: String,
+    /// Subjects that each publisher uses in turn; its subscribers have a wildcard then. Consecutive messages of one
+    /// subject are easy for a broker.
+    pub spread: usize,
+    /// Each subscriber has another subscription id, so that no two get the same bytes.
+    pub own_ids: bool,
     pub payload_bytes: usize,
     pub stop: Stop,
     pub batch_bytes: usize,
@@ -56,9 +60,11 @@ const MAX_OUTSTANDING_BYTES: u64 = 256 << 20;
 
 /// As many as four digits can number.
 const MAX_SUBJECTS: usize = 10_000;
+/// As many as have an id of five digits.
+const MAX_SUBSCRIBERS: usize = 90_000;
 
-/// The only subscription of its connection.
-const SID: u64 = 1;
+/// Subscription ids have five digits, so that all messages have one length.
+const FIRST_ID: usize = 10_000;
 
 impl Flow {
     /// Runs it once.
@@ -109,6 +115,12 @@ impl Flow {
         {
             title += ", one subject";
         }
+        if self.spread > 1 {
+            title += &format!(", {} subjects in turn", self.spread);
+        }
+        if self.own_ids {
+            title += ", own ids";
+        }
         if self.background.subscriptions > 0 {
             title += &format!(
                 ", {} other subscriptions",
@@ -133,6 +145,14 @@ impl Flow {
             self.subject_count() <= MAX_SUBJECTS,
             "more than {MAX_SUBJECTS} pairs"
         );
+        ensure!(
+            (1..=MAX_SUBJECTS).contains(&self.spread),
+            "a spread is 1 to {MAX_SUBJECTS} subjects"
+        );
+        ensure!(
+            self.subscribers <= MAX_SUBSCRIBERS,
+            "more than {MAX_SUBSCRIBERS} subscribers"
+        );
         Ok(())
     }
 
@@ -143,12 +163,39 @@ impl Flow {
         }
     }
 
+    /// What a publisher and its subscribers have in common.
     fn subject(&self, index: usize) -> String {
         match self.subjects {
             Subjects::One => self.subject.clone(),
             // All of one length, and with them all messages.
             Subjects::Pairs => format!("{}.{:04}", self.subject, index % self.subject_count()),
         }
+    }
+
+    fn published_subjects(&self, index: usize) -> Vec<String> {
+        let subject = self.subject(index);
+        match self.spread {
+            1 => vec![subject],
+            spread => (0..spread).map(|turn| format!("{subject}.{turn:04}")).collect(),
+        }
+    }
+
+    fn subscribed_subject(&self, index: usize) -> String {
+        let subject = self.subject(index);
+        if self.spread == 1 {
+            subject
+        } else {
+            format!("{subject}.*")
+        }
+    }
+
+    fn id(&self, index: usize) -> usize {
+        if self.own_ids { FIRST_ID + index } else { 1 }
+    }
+
+    /// Length of each message as it arrives.
+    fn delivery_len(&self) -> u64 {
+        delivery_len(&self.published_subjects(0)[0], self.id(0), self.payload_bytes)
     }
 
     /// Deliveries a message, on average.
@@ -167,7 +214,7 @@ impl Flow {
             .window_bytes
             .saturating_mul(self.subscribers as u64)
             .min(MAX_OUTSTANDING_BYTES);
-        bytes / delivery_len(&self.subject(0), SID, self.payload_bytes)
+        bytes / self.delivery_len()
     }
 
     fn total(&self) -> Option<u64> {
@@ -179,10 +226,10 @@ impl Flow {
 
     fn subscribe(&self, target: &Target, progress: &Progress) -> Result<Vec<Connection>> {
         let commands = |index| {
-            let subject = self.subject(index);
+            let (subject, id) = (self.subscribed_subject(index), self.id(index));
             match self.queue_groups {
-                0 => format!("SUB {subject} {SID}\r\n"),
-                groups => format!("SUB {subject} group{} {SID}\r\n", index % groups),
+                0 => format!("SUB {subject} {id}\r\n"),
+                groups => format!("SUB {subject} group{} {id}\r\n", index % groups),
             }
             .into_bytes()
         };
@@ -195,7 +242,7 @@ impl Flow {
         let batches: Vec<Arc<Batch>> = (0..self.subject_count())
             .map(|index| {
                 Arc::new(Batch::new(
-                    &self.subject(index),
+                    &self.published_subjects(index),
                     self.payload_bytes,
                     self.batch_bytes,
                 ))
@@ -214,120 +261,82 @@ impl Flow {
     }
 }
 
-/// A run that is under way.
-struct Run<'a> {
-    flow: &'a Flow,
-    gauge: &'a Gauge,
-    progress: &'a Progress,
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
 
-impl Run<'_> {
-    fn measure(
-        &self,
-        subscribers: &[&TcpStream],
-        publishers: &mut [Publisher],
-        target: &Target,
-        report: &mut Report,
-    ) -> Result<()> {
-        let message_len = delivery_len(&self.flow.subject(0), SID, self.flow.payload_bytes);
-        let per_receiver = per_thread(subscribers.len());
-        let per_sender = per_thread(publishers.len());
-        let (meter, taken_at, received) = thread::scope(|scope| {
-            let receivers: Vec<_> = subscribers
-                .chunks(per_receiver)
-                .map(|some| scope.spawn(move || self.guard(receive::count(some, message_len, self.gauge))))
-                .collect();
-            let meter = self.guard(Meter::start(target.server_pid))?;
-            let senders: Vec<_> = publishers
-                .chunks_mut(per_sender)
-                .map(|some| scope.spawn(move || self.guard(publish::run(some, self.flow.stop, self.gauge))))
-                .collect();
-            let sent = self.await_all(senders);
-            let taken_at = Instant::now();
-            self.gauge.expect(self.gauge.published() * self.flow.fan());
-            let received = self.await_all(receivers);
-            // A subscriber that was cut explains why a publisher gave up, not the other way round.
-            let received: Vec<Received> = received?;
-            sent?;
-            anyhow::Ok((meter, taken_at, received))
-        })?;
-        let published: Vec<u64> = publishers.iter().map(Publisher::published).collect();
-        report.published = published.iter().sum();
-        if subscribers.is_empty() {
-            return meter.stop(taken_at, report.published, report);
+    use super::*;
+
+    fn flow(publishers: usize, subscribers: usize, subjects: Subjects) -> Flow {
+        Flow {
+            publishers,
+            subscribers,
+            subjects,
+            queue_groups: 0,
+            subject: "s".to_owned(),
+            spread: 1,
+            own_ids: false,
+            payload_bytes: 16,
+            stop: Stop::After(Duration::from_secs(1)),
+            batch_bytes: 1000,
+            window_bytes: WINDOW_BYTES,
+            background: Background::NONE,
         }
-        let bytes: Vec<u64> = received
-            .iter()
-            .flat_map(|received| received.bytes.iter().copied())
-            .collect();
-        let tally = self.flow.tally(&published, &bytes, message_len);
-        (report.lost, report.surplus) = (tally.lost, tally.surplus);
-        let last_at = received
-            .iter()
-            .map(|received| received.last_at)
-            .max()
-            .unwrap_or(taken_at);
-        meter.stop(last_at, tally.delivered, report)
     }
 
-    /// What fails stops all.
-    fn guard<T>(&self, result: Result<T>) -> Result<T> {
-        if result.is_err() {
-            self.gauge.abort();
+    #[test]
+    fn pairs_share_subjects_evenly() {
+        let flow = |publishers, subscribers| flow(publishers, subscribers, Subjects::Pairs);
+        for (publishers, subscribers, subjects, fan) in
+            [(8, 8, 8, 1), (2, 8, 2, 4), (8, 2, 2, 1), (3, 0, 1, 0)]
+        {
+            let flow = flow(publishers, subscribers);
+            flow.check().unwrap();
+            assert_eq!(
+                (flow.subject_count(), flow.fan()),
+                (subjects, fan),
+                "{publishers}:{subscribers}"
+            );
         }
-        result
+        assert!(flow(2, 3).check().is_err());
+        assert!(flow(0, 1).check().is_err());
     }
 
-    /// Shows progress until all threads have ended.
-    fn await_all<T>(&self, threads: Vec<ScopedJoinHandle<'_, Result<T>>>) -> Result<Vec<T>> {
-        while threads.iter().any(|thread| !thread.is_finished()) {
-            nap(TICK);
-            let done = if self.flow.subscribers > 0 {
-                self.gauge.delivered()
-            } else {
-                self.gauge.published()
-            };
-            self.progress.at(done);
-        }
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .map_err(|_| anyhow!("a thread panicked"))
-                    .and_then(|result| result)
-            })
-            .collect()
-    }
-}
-
-impl Flow {
-    fn tally(&self, published: &[u64], bytes: &[u64], message_len: u64) -> Tally {
-        if self.queue_groups > 0 {
-            let delivered: u64 = bytes.iter().map(|bytes| bytes / message_len).sum();
-            let expected = published.iter().sum::<u64>() * self.queue_groups as u64;
-            return Tally::of(delivered, 1, expected);
-        }
-        let subjects = self.subject_count();
-        let expected = |subscriber: usize| {
-            published
-                .iter()
-                .skip(subscriber % subjects)
-                .step_by(subjects)
-                .sum()
+    #[test]
+    fn all_messages_of_a_flow_have_one_length() {
+        let plain = flow(1, 2, Subjects::One);
+        assert_eq!(
+            plain.delivery_len(),
+            b"MSG s 1 16\r\n0123456789abcdef\r\n".len() as u64
+        );
+        let varied = Flow {
+            spread: 3,
+            own_ids: true,
+            ..plain
         };
-        bytes
-            .iter()
-            .enumerate()
-            .map(|(subscriber, &bytes)| Tally::of(bytes, message_len, expected(subscriber)))
-            .fold(Tally::default(), Tally::and)
+        assert_eq!(varied.published_subjects(0), ["s.0000", "s.0001", "s.0002"]);
+        assert_eq!(varied.subscribed_subject(0), "s.*");
+        assert_eq!(varied.id(1), 10_001);
+        assert_eq!(
+            varied.delivery_len(),
+            b"MSG s.0002 10001 16\r\n0123456789abcdef\r\n".len() as u64
+        );
     }
-}
 
-/// Sockets a thread: half of the cores send and half receive, the broker needs them too.
-fn per_thread(sockets: usize) -> usize {
-    let threads = thread::available_parallelism()
-        .map_or(1, |cores| cores.get() / 2)
-        .max(1);
-    sockets.div_ceil(threads).max(1)
+    #[test]
+    fn the_window_is_for_all_subscribers_and_bounded() {
+        let window = |subscribers, window_bytes| {
+            Flow {
+                window_bytes,
+                ..flow(1, subscribers, Subjects::One)
+            }
+            .window()
+        };
+        assert_eq!(window(1, 3000), 100);
+        assert_eq!(window(10, 3000), 1000);
+        assert_eq!(window(1000, 1 << 30), MAX_OUTSTANDING_BYTES / 30);
+        assert_eq!(window(1, 0), u64::MAX);
+        assert_eq!(window(0, 3000), u64::MAX);
+    }
 }

@@ -33,6 +33,8 @@ const CROWD: Background = Background {
 };
 /// As many as 20,000 open files allow, with room to spare.
 const IDLE_CONNECTIONS: usize = 15_000;
+/// Subjects in turn.
+const SPREAD: usize = 64;
 const LATENCY_RATE: u64 = 10_000;
 
 /// All rows, with runs of `duration`.
@@ -44,11 +46,19 @@ pub fn all(duration: Duration) -> Vec<Row> {
         subjects: Subjects::Pairs,
         queue_groups: 0,
         subject: SUBJECT.to_owned(),
+        spread: 1,
+        own_ids: false,
         payload_bytes,
         stop,
         batch_bytes: MAX_BATCH_BYTES,
         window_bytes: WINDOW_BYTES,
         background: Background::NONE,
+    };
+    // Nothing that a broker could treat together.
+    let varied = |flow| Flow {
+        spread: SPREAD,
+        own_ids: true,
+        ..flow
     };
     let one_subject = || Flow {
         subjects: Subjects::One,
@@ -81,6 +91,8 @@ pub fn all(duration: Duration) -> Vec<Row> {
         ("1:1-128", Job::Flow(flow(1, 1, 128))),
         ("1:100", Job::Flow(flow(1, 100, 128))),
         ("1:1000", Job::Flow(flow(1, 1000, 128))),
+        ("1:1-varied", Job::Flow(varied(flow(1, 1, 128)))),
+        ("1:100-varied", Job::Flow(varied(flow(1, 100, 128)))),
         ("8:8", Job::Flow(flow(8, 8, 128))),
         ("8:8-one", Job::Flow(one_subject())),
         (
