@@ -64,7 +64,9 @@ impl Account {
 
 fn try_add(count: &AtomicU32, limit: u32) -> bool {
     count
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < limit).then_some(count + 1))
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < limit).then_some(count + 1)
+        })
         .is_ok()
 }
 
@@ -76,7 +78,10 @@ pub struct Accounts {
 
 impl Default for Accounts {
     fn default() -> Self {
-        let accounts = Self { list: ArcSwap::default(), names: Mutex::default() };
+        let accounts = Self {
+            list: ArcSwap::default(),
+            names: Mutex::default(),
+        };
         accounts.get_or_create(GLOBAL_ACCOUNT);
         accounts
     }
@@ -109,7 +114,10 @@ impl Accounts {
             id: AccountId(list.len() as u32),
             name: name.to_owned(),
             interest: NodeInterest::default(),
-            limits: ArcSwap::from_pointee(AccountConfig { name: name.to_owned(), ..AccountConfig::default() }),
+            limits: ArcSwap::from_pointee(AccountConfig {
+                name: name.to_owned(),
+                ..AccountConfig::default()
+            }),
             connections: AtomicU32::new(0),
             subscriptions: AtomicU32::new(0),
         });
@@ -123,7 +131,9 @@ impl Accounts {
     /// Creates what is missing and sets the limits of the rest.
     pub fn configure(&self, configs: &[AccountConfig]) {
         for config in configs {
-            self.get_or_create(&config.name).limits.store(Arc::new(config.clone()));
+            self.get_or_create(&config.name)
+                .limits
+                .store(Arc::new(config.clone()));
         }
     }
 }
@@ -138,7 +148,11 @@ mod tests {
         let a = accounts.get_or_create("A");
         assert_eq!(accounts.get_or_create("A").id, a.id);
         assert_ne!(accounts.global().id, a.id);
-        accounts.configure(&[AccountConfig { name: "A".into(), max_connections: Some(1), ..Default::default() }]);
+        accounts.configure(&[AccountConfig {
+            name: "A".into(),
+            max_connections: Some(1),
+            ..Default::default()
+        }]);
         assert!(a.try_connect());
         assert!(!a.try_connect());
         a.disconnect();

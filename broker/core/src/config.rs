@@ -112,6 +112,9 @@ pub struct ResponsePermission {
 
 impl Default for ResponsePermission {
     fn default() -> Self {
-        Self { max_messages: 1, expires_ms: 120_000 }
+        Self {
+            max_messages: 1,
+            expires_ms: 120_000,
+        }
     }
 }

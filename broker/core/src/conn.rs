@@ -132,7 +132,10 @@ impl Conn {
 
     /// Moves the connection, which must have no subscriptions, to another account.
     pub fn set_account(&self, account: AccountId) {
-        debug_assert!(self.subscriptions.borrow().is_empty(), "subscriptions stay behind");
+        debug_assert!(
+            self.subscriptions.borrow().is_empty(),
+            "subscriptions stay behind"
+        );
         self.account.set(account);
     }
 
@@ -182,24 +185,36 @@ impl Conn {
 
     pub fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
         *self.rights.borrow_mut() = permissions.map(|permissions| {
-            Box::new(Rights { permissions, replies: HashMap::default(), last_publish: (Vec::new(), true) })
+            Box::new(Rights {
+                permissions,
+                replies: HashMap::default(),
+                last_publish: (Vec::new(), true),
+            })
         });
     }
 
     pub fn permissions(&self) -> Option<Arc<Permissions>> {
-        self.rights.borrow().as_ref().map(|rights| Arc::clone(&rights.permissions))
+        self.rights
+            .borrow()
+            .as_ref()
+            .map(|rights| Arc::clone(&rights.permissions))
     }
 
     /// What it may publish depends on the subject.
     #[inline]
     pub fn restricts_publish(&self) -> bool {
-        self.rights.borrow().as_ref().is_some_and(|rights| rights.permissions.restricts_publish())
+        self.rights
+            .borrow()
+            .as_ref()
+            .is_some_and(|rights| rights.permissions.restricts_publish())
     }
 
     /// It may publish one message to `subject`. An answer to a request that it was sent is used up by asking.
     pub fn may_publish(&self, subject: &[u8]) -> bool {
         let mut rights = self.rights.borrow_mut();
-        let Some(rights) = rights.as_deref_mut() else { return true };
+        let Some(rights) = rights.as_deref_mut() else {
+            return true;
+        };
         if !rights.permissions.restricts_publish() {
             return true;
         }
@@ -212,8 +227,12 @@ impl Conn {
     /// Remembers the reply subjects of requests that were just delivered, where the user may answer them.
     pub(crate) fn expect_answers(&self, run: &Run<'_>) {
         let mut rights = self.rights.borrow_mut();
-        let Some(rights) = rights.as_deref_mut() else { return };
-        let Some(bounds) = rights.permissions.responses() else { return };
+        let Some(rights) = rights.as_deref_mut() else {
+            return;
+        };
+        let Some(bounds) = rights.permissions.responses() else {
+            return;
+        };
         for entry in run.entries.iter().filter(|entry| !entry.reply.is_empty()) {
             let reply = run.bytes(entry.reply);
             if rights.permissions.may_publish(reply) {
@@ -235,13 +254,20 @@ impl Conn {
     pub(crate) fn denies_delivery(&self, subscription: &Subscription, subject: &[u8]) -> bool {
         let rights: Ref<'_, _> = self.rights.borrow();
         rights.as_ref().is_some_and(|rights| {
-            rights.permissions.needs_delivery_check(subscription.filter(), subscription.queue())
+            rights
+                .permissions
+                .needs_delivery_check(subscription.filter(), subscription.queue())
                 && rights.permissions.denies_delivery(subject, subscription.queue())
         })
     }
 
     pub(crate) fn io(&self) -> &dyn ConnIo {
         &*self.io
+    }
+
+    /// Drops what waits to be written.
+    pub fn forget_pending(&self) {
+        self.out.borrow_mut().clear();
     }
 
     /// Ends it for the core: nothing is delivered any more.
@@ -269,8 +295,12 @@ impl Conn {
 
 impl Rights {
     fn use_reply(&mut self, subject: &[u8]) -> bool {
-        let Some(bounds) = self.permissions.responses() else { return false };
-        let Some((answers, since)) = self.replies.get_mut(subject) else { return false };
+        let Some(bounds) = self.permissions.responses() else {
+            return false;
+        };
+        let Some((answers, since)) = self.replies.get_mut(subject) else {
+            return false;
+        };
         *answers += 1;
         let used_up = bounds.max_messages > 0 && *answers > bounds.max_messages;
         if used_up || is_expired(*since, bounds) {

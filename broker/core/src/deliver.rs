@@ -91,7 +91,11 @@ impl<'a> Publisher<'a> {
         }
         let reply = Span::of(self.buffer, reply);
         let body = Span::of(self.buffer, body);
-        self.entries.push(Entry { reply, body, header_len: header_len as u32 });
+        self.entries.push(Entry {
+            reply,
+            body,
+            header_len: header_len as u32,
+        });
         Ok(())
     }
 
@@ -130,12 +134,21 @@ impl Drop for Publisher<'_> {
 impl Worker {
     fn publish_run(&self, publisher: &Rc<Conn>, local: &LocalAccount, run: &Run<'_>) {
         let route = self.route(local, run.subject);
-        let origin = Origin { worker: self.index, conn: publisher.id() };
+        let origin = Origin {
+            worker: self.index,
+            conn: publisher.id(),
+        };
         let mut delivered = self.deliver_plain(&route.plain, run, Some(publisher));
         if route.workers != 0 {
+            let address = Address {
+                account: local.account.id,
+                workers: route.workers,
+                queue: None,
+                redirected: false,
+                sole: !delivered && route.queues.is_empty() && route.workers.is_power_of_two(),
+                origin,
+            };
             delivered = true;
-            let address =
-                Address { account: local.account.id, workers: route.workers, queue: None, redirected: false, origin };
             self.outgoing.borrow_mut().push(address, run);
         }
         if let Some(recipient) = self.behind.take() {
@@ -179,7 +192,9 @@ impl Worker {
                     return true;
                 }
                 // The members of this worker would not take it (own messages without echo, used up): another's may.
-                let Some((worker, _)) = queue.workers.first() else { return false };
+                let Some((worker, _)) = queue.workers.first() else {
+                    return false;
+                };
                 self.redirect(queue, run, local, origin, *worker, false);
                 true
             }
@@ -217,15 +232,26 @@ impl Worker {
             workers: 1 << worker,
             queue: Some(&queue.name),
             redirected,
+            sole: true,
             origin,
         };
         self.outgoing.borrow_mut().push(address, run);
     }
 
     /// Delivers a run to subscriptions of this worker; true when one of them took something.
-    fn deliver_plain(&self, targets: &[Rc<Subscription>], run: &Run<'_>, publisher: Option<&Rc<Conn>>) -> bool {
+    fn deliver_plain(
+        &self,
+        targets: &[Rc<Subscription>],
+        run: &Run<'_>,
+        publisher: Option<&Rc<Conn>>,
+    ) -> bool {
         let mut delivered = false;
-        let mut image = Image { worker: self, recipients: targets.len(), made_for: None, shared: None };
+        let mut image = Image {
+            worker: self,
+            recipients: targets.len(),
+            made_for: None,
+            shared: None,
+        };
         for target in targets {
             let conn = target.conn();
             let own = publisher.is_some_and(|publisher| Rc::ptr_eq(publisher, conn));
@@ -263,7 +289,9 @@ impl Worker {
         let bound = self.node.limits.max_pending_bytes;
         if pending > bound {
             conn.close();
-            conn.io().cut(Cut::PendingBytes { pending_bytes: pending });
+            conn.io().cut(Cut::PendingBytes {
+                pending_bytes: pending,
+            });
         } else if pending > bound / 2 {
             *self.behind.borrow_mut() = Some(Rc::clone(conn));
         }
@@ -271,13 +299,21 @@ impl Worker {
 
     /// Delivers a batch of another worker.
     pub(crate) fn deliver_batch(&self, batch: &Batch) {
-        for batch_run in batch.runs.iter().filter(|run| run.workers & (1 << self.index) != 0) {
-            let Some(local) = self.account(batch_run.account) else { continue };
+        for batch_run in batch
+            .runs
+            .iter()
+            .filter(|run| run.workers & (1 << self.index) != 0)
+        {
+            let Some(local) = self.account(batch_run.account) else {
+                continue;
+            };
             let run = batch.run(batch_run);
             let route = self.route(&local, run.subject);
             match batch.queue(batch_run) {
                 None => {
-                    self.deliver_plain(&route.plain, &run, None);
+                    if !self.deliver_plain(&route.plain, &run, None) && batch_run.sole {
+                        self.tell_origin(batch_run.origin, &run);
+                    }
                 }
                 Some(name) => self.deliver_sent_to_queue(&local, &route, name, &run, batch_run),
             }
@@ -357,11 +393,16 @@ impl<'a> Image<'a> {
         let mut pool = self.worker.pool.borrow_mut();
         let mut out = conn.out.borrow_mut();
         if let Some(shared) = run.shared
-            && run.entries.iter().any(|entry| entry.body.len() >= LARGE_BODY_BYTES)
+            && run
+                .entries
+                .iter()
+                .any(|entry| entry.body.len() >= LARGE_BODY_BYTES)
         {
             for entry in run.entries {
                 let mut skipped = 0;
-                out.append(&mut pool, |tail| skipped = encoder.head(tail, run, entry, target.id()));
+                out.append(&mut pool, |tail| {
+                    skipped = encoder.head(tail, run, entry, target.id())
+                });
                 let body = entry.body.range();
                 out.append_shared(shared.slice(body.start + skipped..body.end));
                 out.append(&mut pool, |tail| tail.extend_from_slice(encoder.tail()));

@@ -17,7 +17,11 @@ pub struct Inbox<T> {
 
 impl<T> Default for Inbox<T> {
     fn default() -> Self {
-        Self { queue: Queue::new(), bytes: AtomicUsize::new(0), waker: AtomicWaker::new() }
+        Self {
+            queue: Queue::new(),
+            bytes: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+        }
     }
 }
 

@@ -17,7 +17,10 @@ pub struct Span {
 impl Span {
     #[inline]
     pub fn new(start: usize, len: usize) -> Self {
-        Self { start: start as u32, len: len as u32 }
+        Self {
+            start: start as u32,
+            len: len as u32,
+        }
     }
 
     /// Where `part`, a slice of `whole`, stands in it. An empty part may come from anywhere.
@@ -79,11 +82,17 @@ impl<'a> Run<'a> {
     /// The same run with its first `count` entries.
     #[inline]
     pub(crate) fn first(&self, count: usize) -> Self {
-        Self { entries: &self.entries[..count], ..*self }
+        Self {
+            entries: &self.entries[..count],
+            ..*self
+        }
     }
 
     pub(crate) fn single(&self, index: usize) -> Self {
-        Self { entries: &self.entries[index..=index], ..*self }
+        Self {
+            entries: &self.entries[index..=index],
+            ..*self
+        }
     }
 
     /// Bytes of all bodies.
@@ -110,6 +119,8 @@ pub(crate) struct BatchRun {
     queue: Option<Span>,
     /// Handed on once already because the chosen worker had no member left.
     pub(crate) redirected: bool,
+    /// Nobody else gets it: if nobody there takes it, the publisher is to be told.
+    pub(crate) sole: bool,
     /// Who published it: to be told when it goes nowhere, or to be held back.
     pub(crate) origin: Origin,
     subject: Span,
@@ -130,6 +141,7 @@ pub(crate) struct Address<'a> {
     pub(crate) workers: WorkerMask,
     pub(crate) queue: Option<&'a [u8]>,
     pub(crate) redirected: bool,
+    pub(crate) sole: bool,
     pub(crate) origin: Origin,
 }
 
@@ -143,7 +155,12 @@ impl Batch {
 
     /// Bytes that the batch holds in memory, about.
     pub(crate) fn size_bytes(&self) -> usize {
-        let shared: usize = self.runs.iter().filter_map(|run| run.shared.as_ref()).map(Bytes::len).sum();
+        let shared: usize = self
+            .runs
+            .iter()
+            .filter_map(|run| run.shared.as_ref())
+            .map(Bytes::len)
+            .sum();
         self.bytes.len()
             + shared
             + self.entries.len() * size_of::<Entry>()
@@ -168,6 +185,7 @@ impl Batch {
             workers: address.workers,
             queue,
             redirected: address.redirected,
+            sole: address.sole,
             origin: address.origin,
             subject,
             entries: first..self.entries.len() as u32,
@@ -178,9 +196,17 @@ impl Batch {
     fn copy_entries(&mut self, run: &Run<'_>) {
         self.entries.reserve(run.entries.len());
         for entry in run.entries {
-            let reply = if entry.reply.is_empty() { Span::default() } else { self.put(run.bytes(entry.reply)) };
+            let reply = if entry.reply.is_empty() {
+                Span::default()
+            } else {
+                self.put(run.bytes(entry.reply))
+            };
             let body = self.put(run.bytes(entry.body));
-            self.entries.push(Entry { reply, body, header_len: entry.header_len });
+            self.entries.push(Entry {
+                reply,
+                body,
+                header_len: entry.header_len,
+            });
         }
     }
 
@@ -212,10 +238,23 @@ mod tests {
     fn a_batch_gives_back_what_was_put_in() {
         let buffer = b"inboxhello";
         let entries = [
-            Entry { reply: Span::new(0, 5), body: Span::new(5, 5), header_len: 2 },
-            Entry { reply: Span::default(), body: Span::new(9, 1), header_len: 0 },
+            Entry {
+                reply: Span::new(0, 5),
+                body: Span::new(5, 5),
+                header_len: 2,
+            },
+            Entry {
+                reply: Span::default(),
+                body: Span::new(9, 1),
+                header_len: 0,
+            },
         ];
-        let run = Run { subject: b"a.b", buffer, entries: &entries, shared: None };
+        let run = Run {
+            subject: b"a.b",
+            buffer,
+            entries: &entries,
+            shared: None,
+        };
         let shared = Bytes::from_static(buffer);
         let mut batch = Batch::default();
         let address = |queue| Address {
@@ -223,14 +262,25 @@ mod tests {
             workers: 2,
             queue,
             redirected: false,
+            sole: false,
             origin: Origin { worker: 0, conn: 9 },
         };
         batch.push(address(Some(&b"q"[..])), &run);
-        batch.push(address(None), &Run { shared: Some(&shared), ..run });
+        batch.push(
+            address(None),
+            &Run {
+                shared: Some(&shared),
+                ..run
+            },
+        );
         for at in 0..2 {
             let run = batch.run(&batch.runs[at]);
             assert_eq!(run.subject, b"a.b");
-            let seen: Vec<_> = run.entries.iter().map(|e| (run.bytes(e.reply), run.bytes(e.body))).collect();
+            let seen: Vec<_> = run
+                .entries
+                .iter()
+                .map(|e| (run.bytes(e.reply), run.bytes(e.body)))
+                .collect();
             assert_eq!(seen, [(&b"inbox"[..], &b"hello"[..]), (&b""[..], &b"o"[..])]);
         }
         assert_eq!(batch.queue(&batch.runs[0]), Some(&b"q"[..]));

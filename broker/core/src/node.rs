@@ -41,7 +41,12 @@ impl Node {
     /// A node without running workers.
     pub fn new(mut limits: CoreLimits) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = if limits.workers == 0 { cores } else { limits.workers }.clamp(1, MAX_WORKERS);
+        let count = if limits.workers == 0 {
+            cores
+        } else {
+            limits.workers
+        }
+        .clamp(1, MAX_WORKERS);
         limits.workers = count;
         Arc::new(Self {
             accounts: Accounts::default(),
@@ -60,7 +65,7 @@ impl Node {
         self.next_conn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The worker with the fewest connections. It counts one more from now on, until [`Worker::remove`].
+    /// The worker with the fewest connections. It counts one more from now on, until [`Worker::detach`].
     pub fn assign(&self) -> usize {
         let load = |seat: &Seat| seat.connections.load(Ordering::Relaxed);
         let least = self.workers.iter().enumerate().min_by_key(|(_, seat)| load(seat));
@@ -76,7 +81,10 @@ impl Node {
 
     /// Connections of all workers.
     pub fn connections(&self) -> usize {
-        self.workers.iter().map(|seat| seat.connections.load(Ordering::Relaxed)).sum()
+        self.workers
+            .iter()
+            .map(|seat| seat.connections.load(Ordering::Relaxed))
+            .sum()
     }
 
     pub(crate) fn connection_removed(&self, worker: usize) {
@@ -117,6 +125,10 @@ impl Node {
         self.workers[worker].inbox.send(message, bytes)
     }
 
+    pub(crate) fn try_recv(&self, worker: usize) -> Option<WorkerMessage> {
+        self.workers[worker].inbox.try_recv()
+    }
+
     /// Bytes that wait for a worker.
     pub fn waiting_bytes(&self, worker: usize) -> usize {
         self.workers[worker].inbox.waiting_bytes()
@@ -135,7 +147,9 @@ impl Node {
         (0..self.workers.len())
             .map(|index| {
                 let (node, setup, stop) = (Arc::clone(self), Arc::clone(&setup), stop.clone());
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
                 std::thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .stack_size(STACK_BYTES)

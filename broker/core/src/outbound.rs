@@ -67,7 +67,8 @@ impl Outbound {
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.sealed.push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
+            self.sealed
+                .push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }
     }
 
@@ -135,7 +136,10 @@ const KEEP_BYTES: usize = 256 << 10;
 
 impl BufferPool {
     pub fn new() -> Self {
-        Self { buffers: Vec::new(), bytes: 0 }
+        Self {
+            buffers: Vec::new(),
+            bytes: 0,
+        }
     }
 
     /// An empty buffer, with room where one was waiting.

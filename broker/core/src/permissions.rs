@@ -20,9 +20,18 @@ impl Permissions {
             publish_allow: config.publish.allow.as_deref().map(SubjectSet::new),
             publish_deny: SubjectSet::unless_empty(&config.publish.deny),
             // As nats-server: an empty list of allowed subscriptions is no list.
-            subscribe_allow: config.subscribe.allow.as_deref().and_then(SubjectSet::unless_empty),
+            subscribe_allow: config
+                .subscribe
+                .allow
+                .as_deref()
+                .and_then(SubjectSet::unless_empty),
             subscribe_deny: SubjectSet::unless_empty(&config.subscribe.deny),
-            deny_filters: config.subscribe.deny.iter().filter_map(|entry| Some(split_queue(entry)?.0.to_owned())).collect(),
+            deny_filters: config
+                .subscribe
+                .deny
+                .iter()
+                .filter_map(|entry| Some(split_queue(entry)?.0.to_owned()))
+                .collect(),
             responses: config.allow_responses,
         }
     }
@@ -34,7 +43,9 @@ impl Permissions {
 
     /// The user may publish to `subject` (answers to requests aside).
     pub fn may_publish(&self, subject: &[u8]) -> bool {
-        self.publish_allow.as_ref().is_none_or(|allow| allow.holds(subject))
+        self.publish_allow
+            .as_ref()
+            .is_none_or(|allow| allow.holds(subject))
             && !self.publish_deny.as_ref().is_some_and(|deny| deny.holds(subject))
     }
 
@@ -61,7 +72,10 @@ impl Permissions {
     /// Deliveries to this subscription have to be checked one by one: a denied subject may hide behind its filter.
     pub fn needs_delivery_check(&self, filter: &[u8], queue: Option<&[u8]>) -> bool {
         (queue.is_some() || !subject::is_literal(filter))
-            && self.deny_filters.iter().any(|deny| subject::collide(deny.as_bytes(), filter))
+            && self
+                .deny_filters
+                .iter()
+                .any(|deny| subject::collide(deny.as_bytes(), filter))
     }
 
     /// Bounds of `allow_responses`, where the user has it.
@@ -70,7 +84,9 @@ impl Permissions {
     }
 
     fn subscription_denied(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        let Some(deny) = &self.subscribe_deny else { return false };
+        let Some(deny) = &self.subscribe_deny else {
+            return false;
+        };
         let found = deny.lookup(subject);
         found.plain
             || queue.is_some_and(|queue| !found.queues.is_empty() && matches_queue(queue, &found.queues))
@@ -85,9 +101,14 @@ fn split_queue(entry: &str) -> Option<(&str, Option<&str>)> {
 }
 
 fn matches_queue(queue: &[u8], patterns: &[&str]) -> bool {
-    patterns.iter().any(|pattern| {
-        queue == pattern.as_bytes() || subject::is_subset(queue, pattern.as_bytes())
-    })
+    patterns
+        .iter()
+        .any(|pattern| queue == pattern.as_bytes() || subject::is_subset(queue, pattern.as_bytes()))
+}
+
+/// Nothing matches such a subject.
+fn has_empty_token(subject: &[u8]) -> bool {
+    subject::tokens(subject).any(<[u8]>::is_empty)
 }
 
 /// A set of filters, some of them for queue groups only.
@@ -138,6 +159,9 @@ impl SubjectSet {
     }
 
     fn holds(&self, subject: &[u8]) -> bool {
+        if has_empty_token(subject) {
+            return false;
+        }
         let mut found = false;
         self.trie.visit(subject, &mut |entries| found |= entries.plain);
         found
@@ -145,6 +169,9 @@ impl SubjectSet {
 
     fn lookup(&self, subject: &[u8]) -> Lookup<'_> {
         let mut found = Lookup::default();
+        if has_empty_token(subject) {
+            return found;
+        }
         self.trie.visit(subject, &mut |entries: &Entries| {
             found.plain |= entries.plain;
             found.queues.extend(entries.queues.iter().map(String::as_str));
@@ -177,9 +204,21 @@ mod tests {
     use crate::config::SubjectPermission;
 
     fn compile(allow: Option<&[&str]>, deny: &[&str]) -> Permissions {
-        let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
-        let side = SubjectPermission { allow: allow.map(list), deny: list(deny) };
-        Permissions::compile(&Config { publish: side.clone(), subscribe: side, allow_responses: None })
+        let list = |entries: &[&str]| {
+            entries
+                .iter()
+                .map(|entry| (*entry).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let side = SubjectPermission {
+            allow: allow.map(list),
+            deny: list(deny),
+        };
+        Permissions::compile(&Config {
+            publish: side.clone(),
+            subscribe: side,
+            allow_responses: None,
+        })
     }
 
     #[test]

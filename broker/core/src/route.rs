@@ -44,7 +44,10 @@ struct Stamp {
 impl Stamp {
     #[inline]
     fn now(account: &Account, local: &LocalInterest, shard: usize) -> Self {
-        Self { node: account.interest.generations(shard), local: local.generations(shard) }
+        Self {
+            node: account.interest.generations(shard),
+            local: local.generations(shard),
+        }
     }
 }
 
@@ -82,22 +85,35 @@ impl Route {
     fn build(worker: usize, account: &Account, local: &LocalInterest, subject: &[u8]) -> Self {
         // The stamp comes first: a change in between makes the route stale, never wrongly fresh.
         let stamp = Stamp::now(account, local, shard_of(subject));
-        let mut route = Self { stamp, plain: Vec::new(), workers: 0, queues: Vec::new() };
+        let mut route = Self {
+            stamp,
+            plain: Vec::new(),
+            workers: 0,
+            queues: Vec::new(),
+        };
         if subject::tokens(subject).any(<[u8]>::is_empty) {
             return route;
         }
         let matches = local.matches(subject);
         route.plain = matches.plain;
-        route.plain.retain(|target| !target.conn().denies_delivery(target, subject));
+        route
+            .plain
+            .retain(|target| !target.conn().denies_delivery(target, subject));
         for (name, mut members) in matches.queues {
             members.retain(|target| !target.conn().denies_delivery(target, subject));
-            route.queues.push(QueueRoute { name, members, workers: Vec::new() });
+            route.queues.push(QueueRoute {
+                name,
+                members,
+                workers: Vec::new(),
+            });
         }
         account.interest.visit(subject, |interest| {
             route.workers |= interest.plain & !(1 << worker);
             for queue in &interest.queues {
                 let others = queue.members.iter().filter(|(member, _)| *member != worker);
-                let others: Vec<_> = others.map(|(member, count)| (*member, Arc::clone(count))).collect();
+                let others: Vec<_> = others
+                    .map(|(member, count)| (*member, Arc::clone(count)))
+                    .collect();
                 if others.is_empty() {
                     continue;
                 }

@@ -14,7 +14,10 @@ pub fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 
 /// No empty token, no blank or line end, `>` only in the last place.
 pub fn is_valid_filter(filter: &[u8]) -> bool {
-    if filter.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0c)) {
+    if filter
+        .iter()
+        .any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0c))
+    {
         return false;
     }
     is_insertable(filter)
@@ -102,8 +105,16 @@ mod tests {
             ("*.b", "a.*", false, true),
             ("x", "y", false, false),
         ] {
-            assert_eq!(is_subset(narrow.as_bytes(), wide.as_bytes()), subset, "{narrow} in {wide}");
-            assert_eq!(collide(narrow.as_bytes(), wide.as_bytes()), both, "{narrow} and {wide}");
+            assert_eq!(
+                is_subset(narrow.as_bytes(), wide.as_bytes()),
+                subset,
+                "{narrow} in {wide}"
+            );
+            assert_eq!(
+                collide(narrow.as_bytes(), wide.as_bytes()),
+                both,
+                "{narrow} and {wide}"
+            );
         }
     }
 }

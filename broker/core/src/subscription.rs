@@ -23,7 +23,9 @@ pub struct Subscription {
 
 impl Subscription {
     pub fn new(conn: Rc<Conn>, filter: &[u8], queue: Option<&[u8]>, id: &[u8]) -> Rc<Self> {
-        let text = [filter, queue.unwrap_or_default(), id].concat().into_boxed_slice();
+        let text = [filter, queue.unwrap_or_default(), id]
+            .concat()
+            .into_boxed_slice();
         Rc::new(Self {
             conn,
             text,

@@ -86,15 +86,15 @@ impl Worker {
         self.conns.borrow_mut().insert(conn.id(), Rc::clone(conn));
     }
 
-    /// Ends a connection: its subscriptions go, and nothing is delivered to it any more.
-    pub fn remove(&self, conn: &Rc<Conn>) {
+    /// Ends a connection: its subscriptions go, and nothing is delivered to it any more. What waits to be written
+    /// may still be.
+    pub fn detach(&self, conn: &Rc<Conn>) {
         if self.conns.borrow_mut().remove(&conn.id()).is_none() {
             return;
         }
         self.node.connection_removed(self.index);
         self.unsubscribe_all(conn);
         conn.close();
-        conn.out.borrow_mut().clear();
         if let Some(local) = self.account(conn.account()) {
             let mut past = local.past.get();
             past.add(&conn.traffic());
@@ -138,20 +138,32 @@ impl Worker {
         if !subject::is_insertable(filter) {
             return Err(SubscribeError::BadSubject);
         }
-        let Some(local) = self.account(conn.account()) else { return Err(SubscribeError::AccountLimit) };
+        let Some(local) = self.account(conn.account()) else {
+            return Err(SubscribeError::AccountLimit);
+        };
         if !local.account.try_subscribe() {
             return Err(SubscribeError::AccountLimit);
         }
         let subscription = Subscription::new(Rc::clone(conn), filter, queue, id);
-        local.interest.borrow_mut().insert(&subscription, &local.account.interest);
-        conn.subscriptions.borrow_mut().insert(Box::from(id), subscription);
+        local
+            .interest
+            .borrow_mut()
+            .insert(&subscription, &local.account.interest);
+        conn.subscriptions
+            .borrow_mut()
+            .insert(Box::from(id), subscription);
         Ok(())
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, subscription: &Rc<Subscription>) {
         let conn = subscription.conn();
-        if conn.subscriptions.borrow_mut().remove(subscription.id()).is_some() {
+        if conn
+            .subscriptions
+            .borrow_mut()
+            .remove(subscription.id())
+            .is_some()
+        {
             self.forget(subscription);
         }
     }
@@ -167,7 +179,10 @@ impl Worker {
     fn forget(&self, subscription: &Rc<Subscription>) {
         subscription.close();
         if let Some(local) = self.account(subscription.conn().account()) {
-            local.interest.borrow_mut().remove(subscription, &local.account.interest);
+            local
+                .interest
+                .borrow_mut()
+                .remove(subscription, &local.account.interest);
             local.account.unsubscribe();
         }
     }
@@ -176,7 +191,10 @@ impl Worker {
     pub fn own_subscription(&self, conn: &Rc<Conn>, subject: &[u8]) -> Option<Rc<Subscription>> {
         let local = self.account(conn.account())?;
         let matches = local.interest.borrow().matches(subject);
-        matches.plain.into_iter().find(|subscription| Rc::ptr_eq(subscription.conn(), conn))
+        matches
+            .plain
+            .into_iter()
+            .find(|subscription| Rc::ptr_eq(subscription.conn(), conn))
     }
 
     /// Appends bytes that are not a delivery (answers of the protocol) to what waits for a connection.
@@ -230,12 +248,27 @@ impl Worker {
     }
 
     fn is_behind(&self, conn: &Conn) -> bool {
-        conn.out.try_borrow().is_ok_and(|out| out.pending() > self.node.limits.max_pending_bytes / 2)
+        conn.out
+            .try_borrow()
+            .is_ok_and(|out| out.pending() > self.node.limits.max_pending_bytes / 2)
     }
 
     /// Forgets what was worked out from permissions or limits that changed.
     pub fn invalidate_routes(&self) {
         *self.routes.borrow_mut() = RouteCache::new(self.node.limits.route_cache_entries);
+    }
+
+    /// Handles what other workers have sent so far. A connection calls it before it reads: whatever was published
+    /// before its next command was sent is then delivered before that command is answered.
+    pub fn drain_inbox(self: &Rc<Self>) {
+        let mut drained = false;
+        while let Some(message) = self.node.try_recv(self.index) {
+            self.receive(message, self);
+            drained = true;
+        }
+        if drained {
+            self.finish_batch();
+        }
     }
 
     /// Handles what other threads sent.
@@ -257,14 +290,20 @@ impl Worker {
             accounts.resize_with(at + 1, || None);
         }
         let interest = RefCell::new(LocalInterest::new(self.index));
-        let local = Rc::new(LocalAccount { account, interest, past: Cell::default() });
+        let local = Rc::new(LocalAccount {
+            account,
+            interest,
+            past: Cell::default(),
+        });
         accounts[at] = Some(Rc::clone(&local));
         Some(local)
     }
 
     #[inline]
     pub(crate) fn route(&self, local: &LocalAccount, subject: &[u8]) -> Rc<Route> {
-        self.routes.borrow_mut().route(self.index, &local.account, &local.interest.borrow(), subject)
+        self.routes
+            .borrow_mut()
+            .route(self.index, &local.account, &local.interest.borrow(), subject)
     }
 
     #[inline]
@@ -294,7 +333,9 @@ impl Worker {
         let bytes = batch.size_bytes();
         let workers = batch.runs.iter().fold(0, |all, run| all | run.workers);
         for worker in (0..64).filter(|worker| workers & (1 << worker) != 0) {
-            let waiting = self.node.send(worker, WorkerMessage::Batch(Arc::clone(&batch)), bytes);
+            let waiting = self
+                .node
+                .send(worker, WorkerMessage::Batch(Arc::clone(&batch)), bytes);
             if waiting > self.node.limits.worker_queue_bytes {
                 self.stall_origins(&batch, worker);
             }

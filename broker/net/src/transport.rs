@@ -16,7 +16,8 @@ const WIRE_BYTES: usize = 64 << 10;
 
 /// A socket registered with this thread's runtime.
 pub struct Transport {
-    stream: TcpStream,
+    /// `None` once closed.
+    stream: Option<TcpStream>,
     wrapped: Option<Box<Wrapped>>,
 }
 
@@ -44,7 +45,7 @@ impl Transport {
             })
         });
         Ok(Self {
-            stream: TcpStream::from_std(stream)?,
+            stream: Some(TcpStream::from_std(stream)?),
             wrapped,
         })
     }
@@ -60,7 +61,7 @@ impl Transport {
     /// As the socket.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(Pin::new(open(&mut self.stream)?).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
@@ -73,7 +74,7 @@ impl Transport {
         cx: &mut Context<'_>,
         buffer: &mut bytes::BytesMut,
     ) -> Poll<io::Result<usize>> {
-        tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, buffer)
+        tokio_util::io::poll_read_buf(Pin::new(open(&mut self.stream)?), cx, buffer)
     }
 
     /// Reads through the layers: appends protocol bytes to `plain`, which may stay as it was although something was
@@ -88,7 +89,11 @@ impl Transport {
         plain: &mut Vec<u8>,
     ) -> Poll<io::Result<Decoded>> {
         let more = self.wrapped.as_ref().is_some_and(|wrapped| wrapped.more);
-        let count = if more { 0 } else { ready!(self.poll_read(cx, scratch))? };
+        let count = if more {
+            0
+        } else {
+            ready!(self.poll_read(cx, scratch))?
+        };
         let Some(wrapped) = &mut self.wrapped else {
             plain.extend_from_slice(&scratch[..count]);
             return Poll::Ready(Ok(if count == 0 {
@@ -110,7 +115,7 @@ impl Transport {
     /// # Errors
     /// As the socket.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(cx)
+        self.stream.as_ref().ok_or_else(closed)?.poll_write_ready(cx)
     }
 
     /// Writes some of `slices`; returns how many of their bytes are taken care of.
@@ -119,7 +124,7 @@ impl Transport {
     /// `WouldBlock` when the socket takes nothing now; else as the socket.
     pub fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let Some(wrapped) = &mut self.wrapped else {
-            return self.stream.try_write_vectored(slices);
+            return open(&mut self.stream)?.try_write_vectored(slices);
         };
         let mut taken = 0;
         for slice in slices {
@@ -154,7 +159,7 @@ impl Transport {
             return Ok(());
         };
         while wrapped.written < wrapped.wire.len() {
-            wrapped.written += self.stream.try_write(&wrapped.wire[wrapped.written..])?;
+            wrapped.written += open(&mut self.stream)?.try_write(&wrapped.wire[wrapped.written..])?;
         }
         wrapped.written = 0;
         if wrapped.wire.capacity() > 2 * WRAP_BYTES {
@@ -165,14 +170,25 @@ impl Transport {
         Ok(())
     }
 
-    /// Says good-bye as the layers do it, as far as the socket takes it; `code` and `reason` are WebSocket's.
-    pub fn say_goodbye(&mut self, code: u16, reason: &str) {
+    /// Says good-bye as the layers do it, as far as the socket takes it, and closes the socket. `code` and `reason`
+    /// are WebSocket's.
+    pub fn close(&mut self, code: u16, reason: &str) {
         if let Some(wrapped) = &mut self.wrapped {
             wrapped.layers.close(code, reason, &mut wrapped.wire);
             // The connection ends either way.
             let _ = self.flush_wire();
         }
+        self.stream = None;
+        self.wrapped = None;
     }
+}
+
+fn open(stream: &mut Option<TcpStream>) -> io::Result<&mut TcpStream> {
+    stream.as_mut().ok_or_else(closed)
+}
+
+fn closed() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
 fn invalid(error: LayerError) -> io::Error {

@@ -128,13 +128,23 @@ impl Broker {
         announce::listening(&options, &serving.front.listening());
         let files = files::write(&options, &serving.front.listening(), admin.addr)?;
         announce::ready(&options);
-        Ok(Self { options, serving, admin, stop_admin, stop_workers, workers, files })
+        Ok(Self {
+            options,
+            serving,
+            admin,
+            stop_admin,
+            stop_workers,
+            workers,
+            files,
+        })
     }
 
     async fn answer_signals(&mut self, signals: &mut Signals, log: &LogHandle, reload: &Reload) -> ExitCode {
         loop {
             match signals.next().await {
-                Trapped::Interrupt | Trapped::Terminate if self.options.personality == Personality::Mainstem => {
+                Trapped::Interrupt | Trapped::Terminate
+                    if self.options.personality == Personality::Mainstem =>
+                {
                     let timeout = Duration::from_millis(self.options.drain_timeout_ms);
                     tracing::info!("draining connections for at most {} ms", timeout.as_millis());
                     tokio::select! {
@@ -196,7 +206,10 @@ impl Broker {
         if let Err(error) = log.reload(&new.log) {
             tracing::error!("cannot change the log: {error}");
         }
-        self.options = Options { personality: self.options.personality, ..new };
+        self.options = Options {
+            personality: self.options.personality,
+            ..new
+        };
         tracing::info!("Reloaded server configuration");
     }
 

@@ -28,16 +28,18 @@ impl HashPool {
         let (sender, receiver) = bounded::<Check>(MAX_WAITING);
         for index in 0..threads.max(1) {
             let receiver = receiver.clone();
-            thread::Builder::new().name(format!("hash-{index}")).spawn(move || {
-                for check in receiver {
-                    // A client that went away needs no answer, and its hash no time.
-                    if check.answer.is_closed() {
-                        continue;
+            thread::Builder::new()
+                .name(format!("hash-{index}"))
+                .spawn(move || {
+                    for check in receiver {
+                        // A client that went away needs no answer, and its hash no time.
+                        if check.answer.is_closed() {
+                            continue;
+                        }
+                        let equal = bcrypt::verify(&check.secret, &check.hash).unwrap_or(false);
+                        let _ = check.answer.send(equal);
                     }
-                    let equal = bcrypt::verify(&check.secret, &check.hash).unwrap_or(false);
-                    let _ = check.answer.send(equal);
-                }
-            })?;
+                })?;
         }
         Ok(Self(Arc::new(sender)))
     }
@@ -63,6 +65,12 @@ mod tests {
         let pool = HashPool::start(1).unwrap();
         assert!(pool.verify("secret".into(), hash.clone()).unwrap().await.unwrap());
         assert!(!pool.verify("other".into(), hash).unwrap().await.unwrap());
-        assert!(!pool.verify("other".into(), "no hash".into()).unwrap().await.unwrap());
+        assert!(
+            !pool
+                .verify("other".into(), "no hash".into())
+                .unwrap()
+                .await
+                .unwrap()
+        );
     }
 }

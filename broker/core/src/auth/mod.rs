@@ -54,7 +54,11 @@ pub enum Verdict {
     Accepted(Identity),
     Refused,
     /// Accepted if `secret` has this bcrypt hash. Slow: for the [`HashPool`], never for a worker.
-    NeedsHash { secret: String, hash: String, identity: Identity },
+    NeedsHash {
+        secret: String,
+        hash: String,
+        identity: Identity,
+    },
 }
 
 /// Checks credentials against one configuration. Immutable; a reload makes a new one.
@@ -79,16 +83,28 @@ impl Authenticator {
             let identity = Identity {
                 user: Some(Arc::from(user.name.as_str())),
                 account: accounts.get_or_create(&user.account),
-                permissions: user.permissions.as_deref().map(|config| Arc::new(Permissions::compile(config))),
+                permissions: user
+                    .permissions
+                    .as_deref()
+                    .map(|config| Arc::new(Permissions::compile(config))),
             };
-            (user.name.clone(), User { config: user.clone(), identity })
+            (
+                user.name.clone(),
+                User {
+                    config: user.clone(),
+                    identity,
+                },
+            )
         };
         Self {
             users: config.users.iter().map(user).collect(),
             token: config.token.clone(),
             no_auth_user: config.no_auth_user.clone(),
             global: accounts.global(),
-            has_nkeys: config.users.iter().any(|user| user.credential == Credential::Nkey),
+            has_nkeys: config
+                .users
+                .iter()
+                .any(|user| user.credential == Credential::Nkey),
         }
     }
 
@@ -118,7 +134,8 @@ impl Authenticator {
             None => !self.is_required() || (self.token.is_some() && self.token == old.token),
             Some(user) => match (self.users.get(&**user), old.users.get(&**user)) {
                 (Some(now), Some(before)) => {
-                    now.config.credential == before.config.credential && now.config.account == before.config.account
+                    now.config.credential == before.config.credential
+                        && now.config.account == before.config.account
                 }
                 _ => false,
             },
@@ -133,7 +150,11 @@ impl Authenticator {
     /// Checks credentials.
     pub fn check(&self, shown: &Credentials<'_>) -> Verdict {
         if !self.is_required() {
-            return Verdict::Accepted(Identity { user: None, account: Arc::clone(&self.global), permissions: None });
+            return Verdict::Accepted(Identity {
+                user: None,
+                account: Arc::clone(&self.global),
+                permissions: None,
+            });
         }
         match shown.certificate {
             Certificate::Irrelevant => {}
@@ -158,7 +179,11 @@ impl Authenticator {
         }
         match &self.token {
             Some(token) if shown.user.is_empty() => {
-                let identity = Identity { user: None, account: Arc::clone(&self.global), permissions: None };
+                let identity = Identity {
+                    user: None,
+                    account: Arc::clone(&self.global),
+                    permissions: None,
+                };
                 compare(token, shown.token, identity)
             }
             _ => self.check_password(shown),
@@ -169,15 +194,24 @@ impl Authenticator {
         let user = self.users.get(name)?;
         let types = user.config.allowed_connection_types.as_ref();
         types
-            .is_none_or(|types| types.iter().any(|kind| kind.eq_ignore_ascii_case(shown.connection_type)))
+            .is_none_or(|types| {
+                types
+                    .iter()
+                    .any(|kind| kind.eq_ignore_ascii_case(shown.connection_type))
+            })
             .then_some(user)
     }
 
     fn check_password(&self, shown: &Credentials<'_>) -> Verdict {
         match self.allowed(shown.user, shown) {
-            Some(User { config: UserConfig { credential: Credential::Password(expected), .. }, identity }) => {
-                compare(expected, shown.password, identity.clone())
-            }
+            Some(User {
+                config:
+                    UserConfig {
+                        credential: Credential::Password(expected),
+                        ..
+                    },
+                identity,
+            }) => compare(expected, shown.password, identity.clone()),
             _ => Verdict::Refused,
         }
     }
@@ -198,12 +232,18 @@ impl Authenticator {
 
 /// A bcrypt hash, by its prefix.
 fn is_bcrypt(secret: &str) -> bool {
-    ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
+    ["$2a$", "$2b$", "$2x$", "$2y$"]
+        .iter()
+        .any(|prefix| secret.starts_with(prefix))
 }
 
 fn compare(expected: &str, shown: &str, identity: Identity) -> Verdict {
     if is_bcrypt(expected) {
-        return Verdict::NeedsHash { secret: shown.to_owned(), hash: expected.to_owned(), identity };
+        return Verdict::NeedsHash {
+            secret: shown.to_owned(),
+            hash: expected.to_owned(),
+            identity,
+        };
     }
     if equal_in_constant_time(expected.as_bytes(), shown.as_bytes()) {
         Verdict::Accepted(identity)
@@ -251,17 +291,59 @@ mod tests {
             ..AuthConfig::default()
         };
         let users = Authenticator::new(&config, &accounts);
-        assert_eq!(accepted(&users, &Credentials { user: "a", password: "pa", ..Default::default() }), Some("A".into()));
-        assert_eq!(accepted(&users, &Credentials { user: "a", password: "px", ..Default::default() }), None);
+        assert_eq!(
+            accepted(
+                &users,
+                &Credentials {
+                    user: "a",
+                    password: "pa",
+                    ..Default::default()
+                }
+            ),
+            Some("A".into())
+        );
+        assert_eq!(
+            accepted(
+                &users,
+                &Credentials {
+                    user: "a",
+                    password: "px",
+                    ..Default::default()
+                }
+            ),
+            None
+        );
         assert_eq!(accepted(&users, &Credentials::default()), Some("A".into()));
-        let hashed = users.check(&Credentials { user: "h", password: "x", ..Default::default() });
+        let hashed = users.check(&Credentials {
+            user: "h",
+            password: "x",
+            ..Default::default()
+        });
         assert!(matches!(hashed, Verdict::NeedsHash { .. }));
 
-        let token = AuthConfig { token: Some("t".into()), ..AuthConfig::default() };
+        let token = AuthConfig {
+            token: Some("t".into()),
+            ..AuthConfig::default()
+        };
         let token = Authenticator::new(&token, &accounts);
-        assert_eq!(accepted(&token, &Credentials { token: "t", ..Default::default() }), Some("$G".into()));
+        assert_eq!(
+            accepted(
+                &token,
+                &Credentials {
+                    token: "t",
+                    ..Default::default()
+                }
+            ),
+            Some("$G".into())
+        );
         assert_eq!(accepted(&token, &Credentials::default()), None);
-        assert_eq!(accepted(&Authenticator::new(&AuthConfig::default(), &accounts), &Credentials::default()), Some("$G".into()));
+        assert_eq!(
+            accepted(
+                &Authenticator::new(&AuthConfig::default(), &accounts),
+                &Credentials::default()
+            ),
+            Some("$G".into())
+        );
     }
 
     #[test]
@@ -269,12 +351,29 @@ mod tests {
         let accounts = Accounts::default();
         let pair = nkeys::KeyPair::new_user();
         let name = pair.public_key();
-        let config = AuthConfig { users: vec![user(&name, Credential::Nkey, "$G")], ..AuthConfig::default() };
+        let config = AuthConfig {
+            users: vec![user(&name, Credential::Nkey, "$G")],
+            ..AuthConfig::default()
+        };
         let users = Authenticator::new(&config, &accounts);
         let signature = pair.sign(b"nonce").unwrap_or_default();
-        let good = Credentials { nkey: &name, signature: &signature, nonce: b"nonce", ..Default::default() };
+        let good = Credentials {
+            nkey: &name,
+            signature: &signature,
+            nonce: b"nonce",
+            ..Default::default()
+        };
         assert!(accepted(&users, &good).is_some());
-        assert!(accepted(&users, &Credentials { nonce: b"other", ..good }).is_none());
+        assert!(
+            accepted(
+                &users,
+                &Credentials {
+                    nonce: b"other",
+                    ..good
+                }
+            )
+            .is_none()
+        );
         assert!(users.needs_nonce());
     }
 }

@@ -54,7 +54,12 @@ impl<V> Children<V> {
         loop {
             match branch.slot(hash, shift)? {
                 Slot::Leaf(node) => return (*node.token == *token).then_some(&**node),
-                Slot::Equal(nodes) => return nodes.iter().find(|node| *node.token == *token).map(|node| &**node),
+                Slot::Equal(nodes) => {
+                    return nodes
+                        .iter()
+                        .find(|node| *node.token == *token)
+                        .map(|node| &**node);
+                }
                 Slot::Branch(next) => branch = next,
             }
             shift += BITS;
@@ -64,7 +69,12 @@ impl<V> Children<V> {
 
 impl<V: Clone> Children<V> {
     pub(super) fn get_or_insert(&mut self, token: &[u8]) -> &mut Node<V> {
-        let branch = self.0.get_or_insert_with(|| Arc::new(Branch { bitmap: 0, slots: Vec::new() }));
+        let branch = self.0.get_or_insert_with(|| {
+            Arc::new(Branch {
+                bitmap: 0,
+                slots: Vec::new(),
+            })
+        });
         Branch::get_or_insert(branch, token, hash(token), 0)
     }
 
@@ -96,7 +106,8 @@ impl<V: Clone> Branch<V> {
         if this.bitmap & bit == 0 {
             this.bitmap |= bit;
             this.slots.reserve_exact(1);
-            this.slots.insert(place, Slot::Leaf(Arc::new(Node::new(token, hash))));
+            this.slots
+                .insert(place, Slot::Leaf(Arc::new(Node::new(token, hash))));
         } else {
             this.slots[place].make_room(token, hash, shift);
         }
@@ -104,10 +115,13 @@ impl<V: Clone> Branch<V> {
             Slot::Leaf(node) => Arc::make_mut(node),
             Slot::Branch(next) => Self::get_or_insert(next, token, hash, shift + BITS),
             Slot::Equal(nodes) => {
-                let at = nodes.iter().position(|node| *node.token == *token).unwrap_or_else(|| {
-                    nodes.push(Arc::new(Node::new(token, hash)));
-                    nodes.len() - 1
-                });
+                let at = nodes
+                    .iter()
+                    .position(|node| *node.token == *token)
+                    .unwrap_or_else(|| {
+                        nodes.push(Arc::new(Node::new(token, hash)));
+                        nodes.len() - 1
+                    });
                 Arc::make_mut(&mut nodes[at])
             }
         }
@@ -149,7 +163,10 @@ impl<V> Slot<V> {
             Slot::Equal(vec![other])
         } else {
             let bitmap = bit(other.hash, shift + BITS);
-            Slot::Branch(Arc::new(Branch { bitmap, slots: vec![Slot::Leaf(other)] }))
+            Slot::Branch(Arc::new(Branch {
+                bitmap,
+                slots: vec![Slot::Leaf(other)],
+            }))
         };
     }
 }

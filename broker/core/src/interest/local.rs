@@ -45,7 +45,10 @@ pub struct LocalMatch {
 
 impl LocalInterest {
     pub fn new(worker: usize) -> Self {
-        Self { worker, shards: std::array::from_fn(|_| (Trie::default(), 0)) }
+        Self {
+            worker,
+            shards: std::array::from_fn(|_| (Trie::default(), 0)),
+        }
     }
 
     /// As [`NodeInterest::generations`], for this worker's own subscriptions.
@@ -96,7 +99,9 @@ impl LocalInterest {
                 }
             }
             Some(name) => {
-                let Some(at) = here.queues.iter().position(|queue| *queue.name == *name) else { return };
+                let Some(at) = here.queues.iter().position(|queue| *queue.name == *name) else {
+                    return;
+                };
                 let queue = &mut here.queues[at];
                 if take(&mut queue.members, subscription) {
                     queue.count.fetch_sub(1, Ordering::Relaxed);
@@ -117,7 +122,9 @@ impl LocalInterest {
             for queue in &here.queues {
                 match found.queues.iter_mut().find(|(name, _)| *name == queue.name) {
                     Some((_, members)) => members.extend(queue.members.iter().cloned()),
-                    None => found.queues.push((Arc::clone(&queue.name), queue.members.clone())),
+                    None => found
+                        .queues
+                        .push((Arc::clone(&queue.name), queue.members.clone())),
                 }
             }
         };
@@ -138,7 +145,10 @@ fn put(subscriptions: &mut Vec<Rc<Subscription>>, subscription: &Rc<Subscription
 
 fn take(subscriptions: &mut Vec<Rc<Subscription>>, subscription: &Rc<Subscription>) -> bool {
     let place = subscription.place();
-    if !subscriptions.get(place).is_some_and(|have| Rc::ptr_eq(have, subscription)) {
+    if !subscriptions
+        .get(place)
+        .is_some_and(|have| Rc::ptr_eq(have, subscription))
+    {
         return false;
     }
     subscriptions.swap_remove(place);

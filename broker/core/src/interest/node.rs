@@ -48,7 +48,9 @@ struct Shard {
 
 impl Default for NodeInterest {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Shard::default()) }
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+        }
     }
 }
 
@@ -85,10 +87,17 @@ impl NodeInterest {
     pub fn add_queue(&self, filter: &[u8], name: &Arc<[u8]>, worker: usize) -> Arc<AtomicU32> {
         let count = Arc::new(AtomicU32::new(1));
         self.update(filter, |interest| {
-            let at = interest.queues.iter().position(|queue| queue.name == *name).unwrap_or_else(|| {
-                interest.queues.push(QueueInterest { name: Arc::clone(name), members: Vec::new() });
-                interest.queues.len() - 1
-            });
+            let at = interest
+                .queues
+                .iter()
+                .position(|queue| queue.name == *name)
+                .unwrap_or_else(|| {
+                    interest.queues.push(QueueInterest {
+                        name: Arc::clone(name),
+                        members: Vec::new(),
+                    });
+                    interest.queues.len() - 1
+                });
             interest.queues[at].members.push((worker, Arc::clone(&count)));
         });
         count
@@ -142,7 +151,11 @@ mod tests {
             let (mut plain, mut members) = (0, 0);
             interest.visit(subject, |found| {
                 plain |= found.plain;
-                members += found.queues.iter().map(|queue| queue.members.len()).sum::<usize>();
+                members += found
+                    .queues
+                    .iter()
+                    .map(|queue| queue.members.len())
+                    .sum::<usize>();
             });
             (plain, members)
         };

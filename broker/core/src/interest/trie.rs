@@ -33,7 +33,14 @@ pub(super) struct Node<V> {
 
 impl<V> Node<V> {
     pub(super) fn new(token: &[u8], hash: u64) -> Self {
-        Self { token: Arc::from(token), hash, children: Children::new(), star: None, here: None, below: None }
+        Self {
+            token: Arc::from(token),
+            hash,
+            children: Children::new(),
+            star: None,
+            here: None,
+            below: None,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -43,7 +50,9 @@ impl<V> Node<V> {
 
 impl<V: Value> Default for Trie<V> {
     fn default() -> Self {
-        Self { root: Arc::new(Node::new(b"", 0)) }
+        Self {
+            root: Arc::new(Node::new(b"", 0)),
+        }
     }
 }
 

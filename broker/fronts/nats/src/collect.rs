@@ -29,7 +29,12 @@ pub struct Collector {
 
 impl Collector {
     pub fn new(front: Arc<Front>, monitoring: MonitoringAddress, config_digest: String) -> Self {
-        Self { front, monitoring, config_digest, cpu: CpuPercent::start() }
+        Self {
+            front,
+            monitoring,
+            config_digest,
+            cpu: CpuPercent::start(),
+        }
     }
 }
 
@@ -46,7 +51,11 @@ impl MonitorSource for Collector {
             let mut all = Vec::new();
             if wanted.open {
                 let subscriptions = wanted.subscriptions;
-                let open = self.front.node.ask_all(move |_| open_connections(subscriptions)).await;
+                let open = self
+                    .front
+                    .node
+                    .ask_all(move |_| open_connections(subscriptions))
+                    .await;
                 all.extend(open.into_iter().flatten());
             }
             if wanted.closed {
@@ -63,7 +72,9 @@ impl MonitorSource for Collector {
         Box::pin(async move {
             let all = self.front.node.ask_all(|_| open_connections(true)).await;
             let subscriptions = all.into_iter().flatten().flat_map(|conn| conn.subscriptions);
-            subscriptions.filter(|sub| account.as_ref().is_none_or(|account| sub.account == *account)).collect()
+            subscriptions
+                .filter(|sub| account.as_ref().is_none_or(|account| sub.account == *account))
+                .collect()
         })
     }
 
@@ -72,7 +83,11 @@ impl MonitorSource for Collector {
             let mut snapshots = Vec::new();
             for account in self.front.node.accounts.all().iter() {
                 let id = account.id;
-                let traffic = self.front.node.ask_all(move |worker| convert(worker.account_traffic(id))).await;
+                let traffic = self
+                    .front
+                    .node
+                    .ask_all(move |worker| convert(worker.account_traffic(id)))
+                    .await;
                 snapshots.push(AccountSnapshot {
                     name: account.name.clone(),
                     updated: self.front.start,
@@ -127,7 +142,10 @@ impl Collector {
             slow_consumers: front.slow_consumers.load(Ordering::Relaxed),
             stale_connections: front.stale_connections.load(Ordering::Relaxed),
             stalled_clients: front.stalls.load(Ordering::Relaxed),
-            subscriptions: accounts.iter().map(|account| account.subscriptions() as usize).sum(),
+            subscriptions: accounts
+                .iter()
+                .map(|account| account.subscriptions() as usize)
+                .sum(),
             config_load_time: front.start,
             config_digest: self.config_digest.clone(),
             tags: Vec::new(),
@@ -140,7 +158,9 @@ impl Collector {
 
 fn worker_traffic(worker: &Rc<Worker>) -> Traffic {
     let accounts = worker.node().accounts.all();
-    sum(accounts.iter().map(|account| convert(worker.account_traffic(account.id))))
+    sum(accounts
+        .iter()
+        .map(|account| convert(worker.account_traffic(account.id))))
 }
 
 fn sum(parts: impl IntoIterator<Item = Traffic>) -> Traffic {
@@ -165,28 +185,47 @@ fn convert(traffic: mainstem_core::Traffic) -> Traffic {
 /// Connections of the calling worker.
 fn open_connections(subscriptions: bool) -> Vec<ConnSnapshot> {
     let pairs = Local::current().map(|local| local.pairs()).unwrap_or_default();
-    pairs.iter().map(|pair| snapshot(&pair.connection, &pair.conn, subscriptions)).collect()
+    pairs
+        .iter()
+        .map(|pair| snapshot(&pair.connection, &pair.conn, subscriptions))
+        .collect()
 }
 
 /// A connection that ends now, for this reason.
 pub(crate) fn closed(connection: &Connection, conn: &Rc<Conn>, reason: &CloseReason) -> ConnSnapshot {
-    let end = End { at: SystemTime::now(), reason: reason.name() };
-    ConnSnapshot { end: Some(end), ..snapshot(connection, conn, false) }
+    let end = End {
+        at: SystemTime::now(),
+        reason: reason.name(),
+    };
+    ConnSnapshot {
+        end: Some(end),
+        ..snapshot(connection, conn, false)
+    }
 }
 
 fn snapshot(connection: &Connection, conn: &Rc<Conn>, subscriptions: bool) -> ConnSnapshot {
     let session = connection.session.borrow();
     let facts = &connection.facts;
-    let account = session.identity.as_ref().map(|identity| identity.account.name.clone());
+    let account = session
+        .identity
+        .as_ref()
+        .map(|identity| identity.account.name.clone());
     let subscriptions = if subscriptions {
         let name = account.as_deref().unwrap_or_default();
-        conn.all_subscriptions().iter().map(|sub| subscription(sub, name, conn.id())).collect()
+        conn.all_subscriptions()
+            .iter()
+            .map(|sub| subscription(sub, name, conn.id()))
+            .collect()
     } else {
         Vec::new()
     };
     ConnSnapshot {
         cid: conn.id(),
-        kind: if facts.ws.is_some() { ClientKind::Websocket } else { ClientKind::Nats },
+        kind: if facts.ws.is_some() {
+            ClientKind::Websocket
+        } else {
+            ClientKind::Nats
+        },
         ip: facts.peer.ip().to_string(),
         port: facts.peer.port(),
         start: facts.started_at,
@@ -235,5 +274,7 @@ fn subscription(subscription: &Subscription, account: &str, cid: u64) -> SubSnap
 }
 
 fn wall_clock(instant: Instant) -> SystemTime {
-    SystemTime::now().checked_sub(instant.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::now()
+        .checked_sub(instant.elapsed())
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -48,7 +48,10 @@ pub struct NatsConfig {
 impl Default for NatsConfig {
     fn default() -> Self {
         Self {
-            listen: ListenAddr { host: "0.0.0.0".into(), port: 4222 },
+            listen: ListenAddr {
+                host: "0.0.0.0".into(),
+                port: 4222,
+            },
             client_advertise: None,
             server_name: String::new(),
             tls: None,

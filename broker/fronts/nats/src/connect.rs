@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn names_what_it_changes() {
         let mut options = ConnectOptions::default();
-        assert_eq!(options.update(br#"{"verbose":false,"User":"u","echo":null,"x":[1]}"#), Ok(()));
+        assert_eq!(
+            options.update(br#"{"verbose":false,"User":"u","echo":null,"x":[1]}"#),
+            Ok(())
+        );
         assert_eq!(options.update(br#"{"pass":"p"}"#), Ok(()));
         assert!(!options.verbose && options.echo && options.pedantic);
         assert_eq!((options.user.as_str(), options.pass.as_str()), ("u", "p"));

@@ -28,6 +28,9 @@ const READS_A_TURN: usize = 4;
 /// How often a publisher that is held back looks again.
 const STALL_CHECK: Duration = Duration::from_millis(1);
 
+/// How long the last bytes to a client may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// What does not change about a connection.
 pub struct Facts {
     pub peer: SocketAddr,
@@ -51,6 +54,8 @@ pub struct Connection {
     /// The socket took less than there was.
     blocked_since: Cell<Option<Instant>>,
     closing: RefCell<Option<CloseReason>>,
+    /// The socket takes nothing any more.
+    broken: Cell<bool>,
     pub(crate) last_activity: Cell<Instant>,
     pub(crate) stalls: Cell<u64>,
 }
@@ -69,7 +74,10 @@ enum Input {
 impl Connection {
     /// Takes an accepted socket over and serves it until it ends.
     pub fn start(local: &Rc<Local>, accepted: Accepted<Greeting>) {
-        let id = accepted.state.as_ref().map_or_else(|| local.front.node.next_conn_id(), |state| state.id);
+        let id = accepted
+            .state
+            .as_ref()
+            .map_or_else(|| local.front.node.next_conn_id(), |state| state.id);
         let greeted = accepted.state.is_some();
         let nonce = accepted.state.map(|state| state.nonce);
         let transport = match Transport::new(accepted.stream, accepted.layers) {
@@ -95,10 +103,15 @@ impl Connection {
             session: RefCell::new(Session::new(&local.front, nonce)),
             facts,
             transport: RefCell::new(transport),
-            input: RefCell::new(if accepted.early.is_empty() { Input::Empty } else { Input::Small(accepted.early) }),
+            input: RefCell::new(if accepted.early.is_empty() {
+                Input::Empty
+            } else {
+                Input::Small(accepted.early)
+            }),
             waker: RefCell::default(),
             blocked_since: Cell::new(None),
             closing: RefCell::default(),
+            broken: Cell::new(false),
             last_activity: Cell::new(now),
             stalls: Cell::new(0),
         });
@@ -108,7 +121,10 @@ impl Connection {
         // Only set here.
         let _ = connection.conn.set(Rc::downgrade(&conn));
         local.worker.add(&conn);
-        local.insert(Pair { conn: Rc::clone(&conn), connection: Rc::clone(&connection) });
+        local.insert(Pair {
+            conn: Rc::clone(&conn),
+            connection: Rc::clone(&connection),
+        });
         connection.open(&conn, greeted);
         tokio::task::spawn_local(serve(conn, connection));
     }
@@ -147,6 +163,7 @@ impl Connection {
             *waker = Some(cx.waker().clone());
         }
         drop(waker);
+        self.local.worker.drain_inbox();
         for _ in 0..READS_A_TURN {
             if self.is_closing() {
                 return Poll::Ready(());
@@ -213,7 +230,12 @@ impl Connection {
         }
     }
 
-    fn poll_read_small(&self, input: Input, conn: &Rc<Conn>, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+    fn poll_read_small(
+        &self,
+        input: Input,
+        conn: &Rc<Conn>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
         let mut buffer = self.local.read_buffer.borrow_mut();
         let kept = match &input {
             Input::Small(bytes) => {
@@ -272,7 +294,9 @@ impl Connection {
         let kept = plain.len();
         let read = {
             let mut scratch = self.local.read_buffer.borrow_mut();
-            self.transport.borrow_mut().poll_read_wrapped(cx, &mut scratch, &mut plain)
+            self.transport
+                .borrow_mut()
+                .poll_read_wrapped(cx, &mut scratch, &mut plain)
         };
         let result = match read {
             Poll::Pending => Poll::Pending,
@@ -339,7 +363,10 @@ impl Connection {
         if progress.needs > READ_BYTES && !self.transport.borrow().is_wrapped() {
             let mut buffer = BytesMut::with_capacity(progress.needs.max(2 * rest.len()));
             buffer.extend_from_slice(rest);
-            *self.input.borrow_mut() = Input::Large { buffer, needs: progress.needs };
+            *self.input.borrow_mut() = Input::Large {
+                buffer,
+                needs: progress.needs,
+            };
             return;
         }
         let mut small = match old {
@@ -375,19 +402,47 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells the client why, as far as the socket takes it, and forgets everything.
-    fn end(&self, conn: &Rc<Conn>) {
-        let reason = self.closing.borrow().clone().unwrap_or(CloseReason::ClientClosed);
+    /// Takes the connection out of the core, and tells the client why.
+    fn explain(&self, conn: &Rc<Conn>) {
+        let reason = self.close_reason();
         if let Some(text) = reason.client_text() {
             self.local.worker.enqueue(conn, |out| encode::error(out, text));
         }
-        if !reason.is_slow_consumer() {
+        self.local.worker.detach(conn);
+        self.local.worker.finish_batch();
+    }
+
+    fn poll_farewell(&self, conn: &Rc<Conn>, cx: &mut Context<'_>) -> Poll<()> {
+        let reason = self.close_reason();
+        if reason.is_slow_consumer() || self.broken.get() || conn.pending_bytes() == 0 {
+            return Poll::Ready(());
+        }
+        if self.blocked_since.get().is_none() {
             self.local.worker.flush(conn);
         }
-        self.transport.borrow_mut().say_goodbye(reason.websocket_code(), reason.name());
+        self.poll_writable(conn, cx);
+        if self.broken.get() || conn.pending_bytes() == 0 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn close_reason(&self) -> CloseReason {
+        self.closing.borrow().clone().unwrap_or(CloseReason::ClientClosed)
+    }
+
+    /// Closes the socket and forgets everything.
+    fn end(&self, conn: &Rc<Conn>) {
+        let reason = self.close_reason();
+        self.transport
+            .borrow_mut()
+            .close(reason.websocket_code(), reason.name());
         crate::session::closed(self, conn, &reason);
-        self.local.worker.remove(conn);
+        conn.forget_pending();
         self.local.remove(conn.id());
+        self.waker.take();
+        self.input.take();
     }
 }
 
@@ -395,6 +450,13 @@ async fn serve(conn: Rc<Conn>, connection: Rc<Connection>) {
     connection.handle_rest(&conn);
     let mut stall = None;
     std::future::poll_fn(|cx| connection.poll(&conn, &mut stall, cx)).await;
+    connection.explain(&conn);
+    // A peer that does not read its farewell does not keep the connection.
+    let _ = tokio::time::timeout(
+        FAREWELL,
+        std::future::poll_fn(|cx| connection.poll_farewell(&conn, cx)),
+    )
+    .await;
     connection.end(&conn);
 }
 
@@ -414,9 +476,18 @@ impl ConnIo for Io {
         match connection.write(out, pool) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                connection.block(connection.conn.get().and_then(Weak::upgrade).map_or(0, |conn| conn.id()));
+                connection.block(
+                    connection
+                        .conn
+                        .get()
+                        .and_then(Weak::upgrade)
+                        .map_or(0, |conn| conn.id()),
+                );
             }
-            Err(error) => connection.close(CloseReason::Write(error.to_string())),
+            Err(error) => {
+                connection.broken.set(true);
+                connection.close(CloseReason::Write(error.to_string()));
+            }
         }
     }
 

@@ -44,7 +44,14 @@ impl Encoder for NatsEncoder {
         let header_len = entry.header_len as usize;
         let skipped = if self.headers { 0 } else { header_len };
         let shown = (self.headers && header_len > 0).then_some(header_len);
-        encode::message_line(out, run.subject, id, run.bytes(entry.reply), shown, entry.body.len() - skipped);
+        encode::message_line(
+            out,
+            run.subject,
+            id,
+            run.bytes(entry.reply),
+            shown,
+            entry.body.len() - skipped,
+        );
         skipped
     }
 
@@ -74,7 +81,12 @@ mod tests {
             entry((0, 5), (5, 7), 3),
             entry((0, 0), (8, 4), 0),
         ];
-        let run = Run { subject: b"s", buffer, entries: &entries, shared: None };
+        let run = Run {
+            subject: b"s",
+            buffer,
+            entries: &entries,
+            shared: None,
+        };
         let mut out = Vec::new();
         WITH_HEADERS.run(&mut out, &run, b"9");
         let plain = "MSG s 9 4\r\nbody\r\n";

@@ -19,7 +19,9 @@ pub enum CloseReason {
     NoRespondersWithoutHeaders,
     MaxConnections,
     MaxAccountConnections,
-    SlowConsumerPending { pending_bytes: usize },
+    SlowConsumerPending {
+        pending_bytes: usize,
+    },
     SlowConsumerDeadline,
     StaleConnection,
     Write(String),
@@ -75,7 +77,10 @@ impl CloseReason {
 
     /// The client did not keep up.
     pub fn is_slow_consumer(&self) -> bool {
-        matches!(self, Self::SlowConsumerPending { .. } | Self::SlowConsumerDeadline)
+        matches!(
+            self,
+            Self::SlowConsumerPending { .. } | Self::SlowConsumerDeadline
+        )
     }
 
     /// WebSocket's close code (RFC 6455, section 7.4.1), as nats-server chooses it.

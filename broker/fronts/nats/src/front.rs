@@ -44,7 +44,7 @@ pub struct Front {
 pub struct Listening {
     pub client: Option<SocketAddr>,
     pub websocket: Option<SocketAddr>,
-    /// `host:port` pairs that clients may use to come back.
+    /// `host:port` pairs of other nodes that clients may turn to; empty while there are none.
     pub connect_urls: Vec<String>,
     pub ws_connect_urls: Vec<String>,
 }
@@ -88,7 +88,11 @@ impl Front {
     /// The name clients see: the configured one, else the id.
     pub fn server_name(&self) -> String {
         let config = self.config.load();
-        if config.server_name.is_empty() { self.server_id.clone() } else { config.server_name.clone() }
+        if config.server_name.is_empty() {
+            self.server_id.clone()
+        } else {
+            config.server_name.clone()
+        }
     }
 
     pub fn is_lame_duck(&self) -> bool {
@@ -104,13 +108,25 @@ impl Front {
         let config = self.config.load();
         let listening = self.listening();
         let ws = config.websocket.as_ref().filter(|_| websocket);
-        let bound = if websocket { listening.websocket } else { listening.client };
+        let bound = if websocket {
+            listening.websocket
+        } else {
+            listening.client
+        };
         let listen = ws.map_or(&config.listen, |ws| &ws.listen);
         let (host, port) = advertised(&config, websocket)
             .unwrap_or_else(|| (listen.host.clone(), bound.map_or(listen.port, |addr| addr.port())));
-        let tls = if websocket { ws.and_then(|ws| ws.tls.as_ref()) } else { config.tls.as_ref() };
+        let tls = if websocket {
+            ws.and_then(|ws| ws.tls.as_ref())
+        } else {
+            config.tls.as_ref()
+        };
         let tls_optional = config.allow_non_tls && !websocket;
-        let mut connect_urls = if websocket { listening.ws_connect_urls } else { listening.connect_urls };
+        let mut connect_urls = if websocket {
+            listening.ws_connect_urls
+        } else {
+            listening.connect_urls
+        };
         if config.no_advertise {
             connect_urls.clear();
         }
@@ -145,7 +161,12 @@ impl Front {
 
     /// Connections that were closed lately, oldest first.
     pub fn closed(&self) -> Vec<ConnSnapshot> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }
 

@@ -28,7 +28,10 @@ impl Greeter for NatsGreeter {
     type State = Greeting;
 
     fn greet(&self, peer: SocketAddr, local: SocketAddr) -> (Bytes, Greeting) {
-        let greeting = Greeting { id: self.0.node.next_conn_id(), nonce: nonce() };
+        let greeting = Greeting {
+            id: self.0.node.next_conn_id(),
+            nonce: nonce(),
+        };
         let mut line = Vec::new();
         client_info(&self.0, greeting.id, &greeting.nonce, peer, Some(local), false).encode(&mut line);
         (Bytes::from(line), greeting)
@@ -36,7 +39,10 @@ impl Greeter for NatsGreeter {
 
     fn throttled(&self) -> Bytes {
         let mut line = Vec::new();
-        encode::error(&mut line, "Connection throttling is active. Please try again later.");
+        encode::error(
+            &mut line,
+            "Connection throttling is active. Please try again later.",
+        );
         Bytes::from(line)
     }
 }
@@ -80,7 +86,8 @@ pub fn check(front: &Front, facts: &Facts, session: &Session) -> Verdict {
     let auth = front.auth.load();
     let certificate = if tls.is_some_and(|tls| tls.verify_and_map) {
         let peer = facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
-        peer.and_then(|peer| peer.user(auth.user_names())).map_or(Certificate::Nobody, Certificate::User)
+        peer.and_then(|peer| peer.user(auth.user_names()))
+            .map_or(Certificate::Nobody, Certificate::User)
     } else {
         Certificate::Irrelevant
     };
@@ -96,7 +103,11 @@ pub fn check(front: &Front, facts: &Facts, session: &Session) -> Verdict {
         signature: &signature,
         nonce: session.nonce.as_bytes(),
         certificate,
-        connection_type: if facts.ws.is_some() { "WEBSOCKET" } else { "STANDARD" },
+        connection_type: if facts.ws.is_some() {
+            "WEBSOCKET"
+        } else {
+            "STANDARD"
+        },
         no_auth_user,
     };
     auth.check(&credentials)

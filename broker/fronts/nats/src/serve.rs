@@ -1,6 +1,6 @@
 //! Opens the front's listeners, and closes the front: at once, or as a lame duck.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,11 @@ use crate::ops;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("Error listening on port: {host}:{port}, {error:?}: {error}", error = source.to_string())]
-    Listen { host: String, port: u16, source: std::io::Error },
+    Listen {
+        host: String,
+        port: u16,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Security(#[from] mainstem_net::security::SecurityError),
 }
@@ -52,15 +56,24 @@ pub fn bind(config: &NatsConfig) -> Result<Bound, StartError> {
     let security = client_security(config)?.shared();
     let websocket = match &config.websocket {
         None => None,
-        Some(websocket) => {
-            Some((listen(&websocket.listen)?, Security::with_websocket(websocket)?.shared()))
-        }
+        Some(websocket) => Some((
+            listen(&websocket.listen)?,
+            Security::with_websocket(websocket)?.shared(),
+        )),
     };
-    Ok(Bound { client, security, websocket })
+    Ok(Bound {
+        client,
+        security,
+        websocket,
+    })
 }
 
 fn listen(addr: &ListenAddr) -> Result<Listener, StartError> {
-    Listener::bind(addr).map_err(|source| StartError::Listen { host: addr.host.clone(), port: addr.port, source })
+    Listener::bind(addr).map_err(|source| StartError::Listen {
+        host: addr.host.clone(),
+        port: addr.port,
+        source,
+    })
 }
 
 fn client_security(config: &NatsConfig) -> Result<Security, StartError> {
@@ -84,15 +97,10 @@ impl Bound {
 
     /// Accepts connections. Call it on the runtime that runs handshakes, after the workers have started.
     pub fn serve(self, front: Arc<Front>) -> Serving {
-        let config = front.config.load_full();
         front.set_listening(Listening {
             client: Some(self.client_addr()),
             websocket: self.websocket_addr(),
-            connect_urls: connect_urls(&config.listen, config.client_advertise.as_deref(), self.client_addr()),
-            ws_connect_urls: config.websocket.as_ref().zip(self.websocket_addr()).map_or_else(
-                Vec::new,
-                |(websocket, addr)| connect_urls(&websocket.listen, websocket.advertise.as_deref(), addr),
-            ),
+            ..Listening::default()
         });
         let (accepting, stop) = watch::channel(true);
         let mut listeners = vec![spawn(self.client, &self.security, &front, stop.clone())];
@@ -100,7 +108,13 @@ impl Bound {
             listeners.push(spawn(listener, &security, &front, stop));
             security
         });
-        Serving { front, security: self.security, websocket_security, accepting, listeners }
+        Serving {
+            front,
+            security: self.security,
+            websocket_security,
+            accepting,
+            listeners,
+        }
     }
 }
 
@@ -126,36 +140,6 @@ fn spawn(
         };
         listener.run(security, greeter, sink, stopped).await
     })
-}
-
-/// Addresses under which clients may come back: the advertised one, else all of this machine that are not
-/// loopback when the listener is on all, else none beyond the one they know.
-fn connect_urls(listen: &ListenAddr, advertise: Option<&str>, bound: SocketAddr) -> Vec<String> {
-    if let Some(advertise) = advertise {
-        let has_port = advertise.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        return vec![if has_port { advertise.to_owned() } else { format!("{advertise}:{}", bound.port()) }];
-    }
-    let _ = listen;
-    if !bound.ip().is_unspecified() {
-        return vec![bound.to_string()];
-    }
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let mut urls: Vec<String> = interfaces
-        .iter()
-        .map(if_addrs::Interface::ip)
-        .filter(|ip| !ip.is_loopback() && !is_link_local(ip) && (bound.is_ipv6() || ip.is_ipv4()))
-        .map(|ip| SocketAddr::new(ip, bound.port()).to_string())
-        .collect();
-    urls.sort();
-    urls.dedup();
-    urls
-}
-
-fn is_link_local(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
 }
 
 impl Serving {
@@ -216,7 +200,9 @@ impl Serving {
         let closed = self.front.node.ask_all(|_| {
             let pairs = Local::current().map(|local| local.pairs()).unwrap_or_default();
             let first = pairs.into_iter().find(|pair| !pair.connection.is_closing());
-            first.map(|pair| pair.connection.close(CloseReason::ServerShutdown)).is_some()
+            first
+                .map(|pair| pair.connection.close(CloseReason::ServerShutdown))
+                .is_some()
         });
         closed.await.contains(&true)
     }
@@ -246,7 +232,11 @@ impl Serving {
     /// A certificate cannot be used; nothing has changed then.
     pub async fn reload(&self, config: NatsConfig, auth: Authenticator) -> Result<(), StartError> {
         let security = client_security(&config)?;
-        let websocket = config.websocket.as_ref().map(Security::with_websocket).transpose()?;
+        let websocket = config
+            .websocket
+            .as_ref()
+            .map(Security::with_websocket)
+            .transpose()?;
         self.security.store(Arc::new(security));
         if let (Some(shared), Some(websocket)) = (&self.websocket_security, websocket) {
             shared.store(Arc::new(websocket));
@@ -266,7 +256,9 @@ fn reload_worker(old: &Authenticator) {
         let mut session = pair.connection.session.borrow_mut();
         session.limits.max_control_line = config.max_control_line_bytes;
         session.limits.max_payload = config.max_payload_bytes;
-        let Some(identity) = &session.identity else { continue };
+        let Some(identity) = &session.identity else {
+            continue;
+        };
         if !auth.still_holds(identity, old) {
             pair.connection.close(CloseReason::CredentialsChanged);
         } else if let Some(identity) = identity.user.as_deref().and_then(|user| auth.identity(user)) {

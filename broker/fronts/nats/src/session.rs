@@ -181,8 +181,8 @@ impl Mode {
         Self {
             limits: session.limits,
             awaits_auth: session.awaits_auth,
-            verbose: session.options.verbose && session.connected,
-            pedantic: session.options.pedantic && session.connected,
+            verbose: session.options.verbose,
+            pedantic: session.options.pedantic,
             trace: tracing::enabled!(target: "nats_trace", tracing::Level::TRACE),
         }
     }
@@ -190,13 +190,17 @@ impl Mode {
 
 fn control(connection: &Connection, conn: &Rc<Conn>, command: Command<'_>) -> Result<(), CloseReason> {
     match command {
-        Command::Subscribe { subject, queue, sid } => ops::sub::subscribe(connection, conn, subject, queue, sid),
+        Command::Subscribe { subject, queue, sid } => {
+            ops::sub::subscribe(connection, conn, subject, queue, sid)
+        }
         Command::Unsubscribe { sid, max } => ops::unsub::unsubscribe(connection, conn, sid, max),
         Command::Ping => ops::ping::ping(connection, conn),
         Command::Pong => ops::ping::pong(connection),
         Command::Info(json) => return ops::info::from_client(json),
         Command::Error(text) => {
-            return Err(CloseReason::ClientError(String::from_utf8_lossy(text).into_owned()));
+            return Err(CloseReason::ClientError(
+                String::from_utf8_lossy(text).into_owned(),
+            ));
         }
         Command::Publish(_) | Command::Connect(_) | Command::Ignored => {}
     }
@@ -224,7 +228,10 @@ fn publish<'a>(
         return ops::publish::reply_forbidden(connection, conn, message.reply);
     }
     match publisher.publish(message.subject, message.reply, message.header_len, message.body) {
-        Ok(()) if mode.verbose => connection.local.worker.enqueue(conn, |out| out.extend_from_slice(encode::OK)),
+        Ok(()) if mode.verbose => connection
+            .local
+            .worker
+            .enqueue(conn, |out| out.extend_from_slice(encode::OK)),
         Ok(()) => {}
         Err(_) => {
             publisher.end_run();
@@ -235,14 +242,20 @@ fn publish<'a>(
 
 /// Sends `-ERR`, and stays open.
 pub(crate) fn send_error(connection: &Connection, conn: &Rc<Conn>, text: &str) {
-    connection.local.worker.enqueue(conn, |out| encode::error(out, text));
+    connection
+        .local
+        .worker
+        .enqueue(conn, |out| encode::error(out, text));
 }
 
 fn complain(connection: &Connection, conn: &Conn, error: ProtocolError) -> CloseReason {
     match &error {
         ProtocolError::Payload { size } => {
             let limit = connection.session.borrow().limits.max_payload;
-            tracing::error!("{} - maximum payload exceeded: {size} vs {limit}", connection.label(conn));
+            tracing::error!(
+                "{} - maximum payload exceeded: {size} vs {limit}",
+                connection.label(conn)
+            );
         }
         other => tracing::error!("{} - {other}", connection.label(conn)),
     }
@@ -254,7 +267,12 @@ fn trace_in(connection: &Connection, conn: &Conn, command: &Command<'_>) {
         Command::Connect(_) => "[CONNECT]".to_owned(),
         Command::Publish(message) => format!("[PUB {} {}]", quote(message.subject), message.body.len()),
         Command::Subscribe { subject, queue, sid } => {
-            format!("[SUB {} {} {}]", quote(subject), quote(queue.unwrap_or_default()), quote(sid))
+            format!(
+                "[SUB {} {} {}]",
+                quote(subject),
+                quote(queue.unwrap_or_default()),
+                quote(sid)
+            )
         }
         other => format!("[{other:?}]"),
     };
@@ -265,7 +283,9 @@ fn trace_in(connection: &Connection, conn: &Conn, command: &Command<'_>) {
 pub(crate) fn poll_resume(connection: &Connection, conn: &Rc<Conn>, cx: &mut Context<'_>) -> Poll<()> {
     let answer = {
         let mut session = connection.session.borrow_mut();
-        let Some(verifying) = &mut session.verifying else { return Poll::Ready(()) };
+        let Some(verifying) = &mut session.verifying else {
+            return Poll::Ready(());
+        };
         ready!(Pin::new(&mut verifying.0).poll(cx))
     };
     let verifying = connection.session.borrow_mut().verifying.take();
@@ -282,12 +302,18 @@ pub(crate) fn poll_resume(connection: &Connection, conn: &Rc<Conn>, cx: &mut Con
 
 /// Nobody listens on `subject`: tells the requester, if it asked to be told.
 pub(crate) fn no_responders(connection: &Connection, conn: &Rc<Conn>, subject: &[u8], reply: &[u8]) {
-    if !connection.session.try_borrow().is_ok_and(|session| session.options.no_responders && session.connected) {
+    if !connection
+        .session
+        .try_borrow()
+        .is_ok_and(|session| session.options.no_responders && session.connected)
+    {
         return;
     }
     let worker = &connection.local.worker;
     if let Some(subscription) = worker.own_subscription(conn, reply) {
-        worker.enqueue(conn, |out| encode::no_responders(out, reply, subscription.id(), subject));
+        worker.enqueue(conn, |out| {
+            encode::no_responders(out, reply, subscription.id(), subject)
+        });
     }
 }
 

@@ -40,7 +40,10 @@ pub(super) fn listening(options: &Options, listening: &Listening) {
     if let (Some(addr), Some(websocket)) = (listening.websocket, &options.nats.websocket) {
         let scheme = if websocket.tls.is_some() { "wss" } else { "ws" };
         let port = addr.port();
-        tracing::info!("Listening for websocket clients on {scheme}://{}", host_port(&websocket.listen.host, port));
+        tracing::info!(
+            "Listening for websocket clients on {scheme}://{}",
+            host_port(&websocket.listen.host, port)
+        );
         if websocket.tls.is_none() {
             tracing::warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
         }
@@ -56,13 +59,20 @@ pub(super) fn listening(options: &Options, listening: &Listening) {
 
 pub(super) fn ready(options: &Options) {
     if options.personality == Personality::Mainstem {
-        tracing::info!("Nothing is stored yet: this version has no streams; {} stays unused", options.data_dir.display());
+        tracing::info!(
+            "Nothing is stored yet: this version has no streams; {} stays unused",
+            options.data_dir.display()
+        );
     }
     tracing::info!("Server is ready");
 }
 
 fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 pub(super) fn monitoring_address(options: &Options) -> MonitoringAddress {
@@ -85,7 +95,11 @@ pub(super) fn not_reloadable(old: &Options, new: &Options) -> Vec<&'static str> 
         ("DataDir", old.data_dir != new.data_dir),
         ("PortsFileDir", old.ports_file_dir != new.ports_file_dir),
     ];
-    changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    changes
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key)
+        .collect()
 }
 
 fn listener(options: &Options) -> Option<&mainstem_net::config::ListenAddr> {

@@ -49,7 +49,11 @@ pub(super) fn write(
     }
     if let Some(folder) = &options.ports_file_dir {
         let secure = |tls: bool| if tls { "s" } else { "" };
-        let websocket_tls = options.nats.websocket.as_ref().is_some_and(|websocket| websocket.tls.is_some());
+        let websocket_tls = options
+            .nats
+            .websocket
+            .as_ref()
+            .is_some_and(|websocket| websocket.tls.is_some());
         let ports = Ports {
             nats: urls("nats", listening.client),
             monitoring: urls(&format!("http{}", secure(options.admin.tls)), monitoring),
@@ -78,7 +82,10 @@ fn urls(scheme: &str, addr: Option<SocketAddr>) -> Vec<String> {
 
 /// Writes through a temporary name, so that a reader finds all of it or nothing.
 fn put(path: &Path, bytes: &[u8], what: &str) -> Result<(), StartError> {
-    let failed = |source: io::Error| StartError::File { what: format!("{what} {}", path.display()), source };
+    let failed = |source: io::Error| StartError::File {
+        what: format!("{what} {}", path.display()),
+        source,
+    };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     std::fs::write(&temporary, bytes).map_err(failed)?;

@@ -20,7 +20,10 @@ pub(crate) fn connect(connection: &Connection, conn: &Rc<Conn>, json: &[u8]) -> 
     let was_connected = {
         let mut session = connection.session.borrow_mut();
         let session = &mut *session;
-        session.options.update(json).map_err(|error| CloseReason::BadJson(error.0))?;
+        session
+            .options
+            .update(json)
+            .map_err(|error| CloseReason::BadJson(error.0))?;
         if let Some(ws) = &connection.facts.ws {
             fill_from_cookies(session, ws, connection);
         }
@@ -34,7 +37,11 @@ pub(crate) fn connect(connection: &Connection, conn: &Rc<Conn>, json: &[u8]) -> 
         (session.limits.headers, session.options.echo)
     };
     conn.set_echo(echo);
-    conn.set_encoder(if headers { &encoder::WITH_HEADERS } else { &encoder::WITHOUT_HEADERS });
+    conn.set_encoder(if headers {
+        &encoder::WITH_HEADERS
+    } else {
+        &encoder::WITHOUT_HEADERS
+    });
     if was_connected {
         connection.local.worker.unsubscribe_all(conn);
     }
@@ -49,10 +56,15 @@ fn fill_from_cookies(
     connection: &Connection,
 ) {
     let config = connection.local.front.config.load();
-    let Some(websocket) = &config.websocket else { return };
+    let Some(websocket) = &config.websocket else {
+        return;
+    };
     let cookie = |name: &Option<String>| {
         let name = name.as_deref()?;
-        ws.cookies.iter().find(|(have, _)| have == name).map(|(_, value)| value.clone())
+        ws.cookies
+            .iter()
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.clone())
     };
     let options = &mut session.options;
     for (place, name) in [
@@ -74,9 +86,16 @@ fn authenticate(connection: &Connection, conn: &Rc<Conn>) -> Result<(), CloseRea
     match verdict {
         Verdict::Accepted(identity) => accepted(connection, conn, identity),
         Verdict::Refused => Err(violation(connection, conn)),
-        Verdict::NeedsHash { secret, hash, identity } => {
+        Verdict::NeedsHash {
+            secret,
+            hash,
+            identity,
+        } => {
             let Some(answer) = front.hash_pool.verify(secret, hash) else {
-                tracing::error!("{} - too many password checks are waiting", connection.label(conn));
+                tracing::error!(
+                    "{} - too many password checks are waiting",
+                    connection.label(conn)
+                );
                 return Err(CloseReason::AuthenticationTimeout);
             };
             connection.session.borrow_mut().verifying = Some(Box::new((answer, identity)));
@@ -88,7 +107,8 @@ fn authenticate(connection: &Connection, conn: &Rc<Conn>) -> Result<(), CloseRea
 /// The first bytes are not CONNECT although something has to be shown: they may be the `no_auth_user`'s.
 pub(crate) fn without_credentials(connection: &Connection, conn: &Rc<Conn>) -> Result<(), CloseReason> {
     let front = &connection.local.front;
-    match handshake::check(front, &connection.facts, &connection.session.borrow()) {
+    let verdict = handshake::check(front, &connection.facts, &connection.session.borrow());
+    match verdict {
         Verdict::Accepted(identity) => {
             connection.session.borrow_mut().connected = true;
             enter(connection, conn, identity)
@@ -117,7 +137,10 @@ pub(crate) fn accepted(
         return Err(CloseReason::NoRespondersWithoutHeaders);
     }
     if options.verbose {
-        connection.local.worker.enqueue(conn, |out| out.extend_from_slice(encode::OK));
+        connection
+            .local
+            .worker
+            .enqueue(conn, |out| out.extend_from_slice(encode::OK));
     }
     Ok(())
 }
@@ -125,7 +148,15 @@ pub(crate) fn accepted(
 /// A connection that has to show nothing starts in the global account.
 pub(crate) fn enter_global(connection: &Connection, conn: &Rc<Conn>) -> Result<(), CloseReason> {
     let account = connection.local.front.node.accounts.global();
-    enter(connection, conn, Identity { user: None, account, permissions: None })
+    enter(
+        connection,
+        conn,
+        Identity {
+            user: None,
+            account,
+            permissions: None,
+        },
+    )
 }
 
 fn enter(connection: &Connection, conn: &Rc<Conn>, identity: Identity) -> Result<(), CloseReason> {
@@ -165,7 +196,10 @@ impl crate::session::Session {
     /// The user as logs and monitoring show it; never a secret.
     pub fn shown_user(&self) -> Option<String> {
         let options = &self.options;
-        let identity = self.identity.as_ref().and_then(|identity| identity.user.as_deref());
+        let identity = self
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.user.as_deref());
         if !options.nkey.is_empty() {
             Some(options.nkey.clone())
         } else if !options.user.is_empty() {

@@ -13,8 +13,14 @@ pub(crate) fn send(connection: &Connection, conn: &Rc<Conn>, connect_info: bool)
     let front = &connection.local.front;
     let facts = &connection.facts;
     let mut session = connection.session.borrow_mut();
-    let mut info =
-        handshake::client_info(front, conn.id(), &session.nonce, facts.peer, None, facts.ws.is_some());
+    let mut info = handshake::client_info(
+        front,
+        conn.id(),
+        &session.nonce,
+        facts.peer,
+        None,
+        facts.ws.is_some(),
+    );
     info.max_payload = session.limits.max_payload;
     if connect_info {
         info.connect_info = true;
@@ -23,8 +29,12 @@ pub(crate) fn send(connection: &Connection, conn: &Rc<Conn>, connect_info: bool)
             info.remote_account.clone_from(&identity.account.name);
             info.acc_is_sys = identity.account.name == front.system_account;
         }
-    } else if session.info_sent {
-        info.nonce.clear();
+    } else {
+        // Whoever needs no credentials is not asked for any.
+        info.auth_required &= !front.auth.load().has_no_auth_user();
+        if session.info_sent {
+            info.nonce.clear();
+        }
     }
     session.info_sent = true;
     connection.local.worker.enqueue(conn, |out| info.encode(out));

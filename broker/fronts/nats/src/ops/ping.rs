@@ -17,7 +17,10 @@ const MEASURE_AGAIN: Duration = Duration::from_secs(3600);
 
 /// PING from the client.
 pub(crate) fn ping(connection: &Connection, conn: &Rc<Conn>) {
-    connection.local.worker.enqueue(conn, |out| out.extend_from_slice(encode::PONG));
+    connection
+        .local
+        .worker
+        .enqueue(conn, |out| out.extend_from_slice(encode::PONG));
     let wants_info = {
         let mut session = connection.session.borrow_mut();
         session.connected
@@ -38,7 +41,8 @@ pub(crate) fn pong(connection: &Connection) {
 
 /// Sets the time of the first PING, with up to a fifth added so that clients do not march in step.
 pub(crate) fn schedule_first(connection: &Connection, conn: &Conn) {
-    let interval = Duration::from_millis(connection.local.front.config.load().ping_interval_ms).min(FIRST_PING);
+    let interval =
+        Duration::from_millis(connection.local.front.config.load().ping_interval_ms).min(FIRST_PING);
     let spread = interval.mul_f64(rand::random::<f64>() / 5.0);
     schedule(connection, conn, interval + spread);
 }
@@ -80,7 +84,9 @@ impl Connection {
             }
             session.pings_out += 1;
             session.last_ping = Some(now);
-            self.local.worker.enqueue(conn, |out| out.extend_from_slice(encode::PING));
+            self.local
+                .worker
+                .enqueue(conn, |out| out.extend_from_slice(encode::PING));
         }
         drop(session);
         schedule(self, conn, interval);

@@ -23,12 +23,14 @@ pub(crate) fn subscribe(
 ) {
     let (verbose, awaits) = {
         let session = connection.session.borrow();
-        (session.options.verbose && session.connected, session.awaits_auth)
+        (session.options.verbose, session.awaits_auth)
     };
     if awaits {
         return;
     }
-    let permitted = conn.permissions().is_none_or(|rights| rights.may_subscribe(filter, queue));
+    let permitted = conn
+        .permissions()
+        .is_none_or(|rights| rights.may_subscribe(filter, queue));
     if !permitted || queue == Some(SYSTEM_QUEUE) {
         return forbidden(connection, conn, filter, queue, sid);
     }
@@ -43,20 +45,17 @@ pub(crate) fn subscribe(
         return send_error(connection, conn, "maximum subscriptions exceeded");
     }
     match connection.local.worker.subscribe(conn, filter, queue, sid) {
-        Ok(()) if verbose => connection.local.worker.enqueue(conn, |out| out.extend_from_slice(encode::OK)),
+        Ok(()) if verbose => connection
+            .local
+            .worker
+            .enqueue(conn, |out| out.extend_from_slice(encode::OK)),
         Ok(()) => {}
         Err(SubscribeError::BadSubject) => send_error(connection, conn, "Invalid Subject"),
         Err(SubscribeError::AccountLimit) => send_error(connection, conn, "maximum subscriptions exceeded"),
     }
 }
 
-fn forbidden(
-    connection: &Connection,
-    conn: &Rc<Conn>,
-    filter: &[u8],
-    queue: Option<&[u8]>,
-    sid: &[u8],
-) {
+fn forbidden(connection: &Connection, conn: &Rc<Conn>, filter: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
     let (filter, label) = (quote(filter), connection.label(conn));
     let sid = String::from_utf8_lossy(sid);
     let text = match queue.map(quote) {
@@ -75,11 +74,19 @@ fn forbidden(
 /// New permissions for a connection that stays: subscriptions that they forbid end, each with an error.
 pub(crate) fn apply_permissions(connection: &Connection, conn: &Rc<Conn>, identity: &Identity) {
     conn.set_permissions(identity.permissions.clone());
-    let Some(permissions) = &identity.permissions else { return };
+    let Some(permissions) = &identity.permissions else {
+        return;
+    };
     for subscription in conn.all_subscriptions() {
         if !permissions.may_subscribe(subscription.filter(), subscription.queue()) {
             connection.local.worker.unsubscribe(&subscription);
-            forbidden(connection, conn, subscription.filter(), subscription.queue(), subscription.id());
+            forbidden(
+                connection,
+                conn,
+                subscription.filter(),
+                subscription.queue(),
+                subscription.id(),
+            );
         }
     }
 }

@@ -16,7 +16,10 @@ pub(crate) fn unsubscribe(connection: &Connection, conn: &Rc<Conn>, sid: &[u8], 
         }
     }
     let session = connection.session.borrow();
-    if session.options.verbose && session.connected {
-        connection.local.worker.enqueue(conn, |out| out.extend_from_slice(encode::OK));
+    if session.options.verbose {
+        connection
+            .local
+            .worker
+            .enqueue(conn, |out| out.extend_from_slice(encode::OK));
     }
 }
