@@ -6,6 +6,9 @@ use anyhow::{Result, bail};
 
 use crate::frames::{self, Frame};
 
+/// Room for those who receive a lot.
+pub const LISTEN_BYTES: usize = 256 << 10;
+
 /// A receive buffer that grows up to the largest frame.
 #[derive(Debug)]
 pub struct Input {
@@ -22,6 +25,11 @@ impl Input {
             bytes: vec![0; capacity],
             filled: 0,
         }
+    }
+
+    /// Makes room for at least `capacity` bytes, so that fewer reads are needed.
+    pub fn grow(&mut self, capacity: usize) {
+        self.bytes.resize(capacity.max(self.bytes.len()), 0);
     }
 
     /// Reads once.

@@ -16,7 +16,7 @@ use crate::batch::MAX_BATCH_BYTES;
 use crate::connection::Connection;
 use crate::frames::Frame;
 use crate::gauge::{Gauge, PATIENCE};
-use crate::input::Input;
+use crate::input::LISTEN_BYTES;
 use crate::poll::{Interest, Poll, nap, nap_until};
 use crate::progress::{Progress, TICK};
 use crate::publish::Stop;
@@ -212,7 +212,7 @@ fn listen(subscribers: &mut [Connection], epoch: Instant, gauge: &Gauge) -> Resu
     let mut poll = Poll::new()?;
     for (index, connection) in subscribers.iter_mut().enumerate() {
         poll.add(&connection.stream, index, Interest::Read)?;
-        connection.input = Input::with_capacity(256 << 10);
+        connection.input.grow(LISTEN_BYTES);
     }
     let mut heard = Heard {
         samples: histogram()?,

@@ -9,7 +9,7 @@ use crate::Target;
 use crate::background::Background;
 use crate::connection::Connection;
 use crate::frames::Frame;
-use crate::input::Input;
+use crate::input::LISTEN_BYTES;
 use crate::poll::{Interest, Poll};
 use crate::progress::Progress;
 use crate::publish::Stop;
@@ -43,7 +43,7 @@ impl Listen {
             Connection::open_many(&target.address, self.subscribers, |_| subscribe.clone(), |_| ())?;
         let mut poll = Poll::new()?;
         for (index, connection) in subscribers.iter_mut().enumerate() {
-            connection.input = Input::with_capacity(256 << 10);
+            connection.input.grow(LISTEN_BYTES);
             poll.add(&connection.stream, index, Interest::Read)?;
         }
         let (limit, time) = match self.stop {

@@ -13,7 +13,6 @@ use crate::background::Background;
 use crate::connection::Connection;
 use crate::frames::Frame;
 use crate::gauge::{Gauge, PATIENCE};
-use crate::input::Input;
 use crate::poll::nap;
 use crate::progress::{Progress, TICK};
 use crate::publish::Stop;
@@ -45,7 +44,7 @@ impl Requests {
             "there is nobody on one side"
         );
         let _background = self.background.subscribe(&target.address)?;
-        let responders = self.connect_responders(target)?;
+        let mut responders = self.connect_responders(target)?;
         let mut requesters = self.connect_requesters(target)?;
         let mut report = Report {
             work: self.title(),
@@ -59,30 +58,8 @@ impl Requests {
             Stop::After(_) => None,
         };
         progress.begin(&report.work, total);
-        let gauge = Gauge::new(1, u64::MAX);
         let meter = Meter::start(target.server_pid)?;
-        let samples = thread::scope(|scope| {
-            let answering: Vec<ScopedJoinHandle<'_, Result<()>>> = responders
-                .iter()
-                .map(|stream| scope.spawn(|| answer(stream, self.payload_bytes, &gauge)))
-                .collect();
-            let asking: Vec<_> = requesters
-                .iter_mut()
-                .map(|requester| scope.spawn(|| requester.ask(self.stop, &gauge)))
-                .collect();
-            while asking.iter().any(|thread| !thread.is_finished()) {
-                nap(TICK);
-                progress.at(gauge.delivered());
-            }
-            let samples: Result<Vec<Samples>> = asking.into_iter().map(join).collect();
-            gauge.abort();
-            for stream in &responders {
-                // Ends the responder's read. It fails if the server has closed already: then that has ended.
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-            let answered: Result<Vec<()>> = answering.into_iter().map(join).collect();
-            answered.and(samples)
-        })?;
+        let samples = self.ask_all(&mut requesters, &mut responders, progress)?;
         let mut all = histogram()?;
         for each in &samples {
             all.add(&each.histogram)?;
@@ -98,6 +75,39 @@ impl Requests {
         Ok(report)
     }
 
+    fn ask_all(
+        &self,
+        requesters: &mut [Requester],
+        responders: &mut [Connection],
+        progress: &Progress,
+    ) -> Result<Vec<Samples>> {
+        let streams: Result<Vec<TcpStream>, _> = responders.iter().map(|it| it.stream.try_clone()).collect();
+        let streams = streams?;
+        let gauge = Gauge::new(1, u64::MAX);
+        thread::scope(|scope| {
+            let answering: Vec<ScopedJoinHandle<'_, Result<()>>> = responders
+                .iter_mut()
+                .map(|responder| scope.spawn(|| answer(responder, self.payload_bytes, &gauge)))
+                .collect();
+            let asking: Vec<_> = requesters
+                .iter_mut()
+                .map(|requester| scope.spawn(|| requester.ask(self.stop, &gauge)))
+                .collect();
+            while asking.iter().any(|thread| !thread.is_finished()) {
+                nap(TICK);
+                progress.at(gauge.delivered());
+            }
+            let samples: Result<Vec<Samples>> = asking.into_iter().map(join).collect();
+            gauge.abort();
+            for stream in &streams {
+                // Ends the responder's read. It fails if the server has closed already: then that has ended.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            let answered: Result<Vec<()>> = answering.into_iter().map(join).collect();
+            answered.and(samples)
+        })
+    }
+
     /// What is done, for people.
     #[must_use]
     pub fn title(&self) -> String {
@@ -110,13 +120,13 @@ impl Requests {
         format!("request/reply {requesters}:{responders}, {payload_bytes} B")
     }
 
-    fn connect_responders(&self, target: &Target) -> Result<Vec<TcpStream>> {
+    fn connect_responders(&self, target: &Target) -> Result<Vec<Connection>> {
         let subscribe = format!("SUB {} responders 1\r\n", self.subject);
         (0..self.responders)
             .map(|_| {
                 let connection = Connection::open(&target.address, subscribe.as_bytes())?;
                 connection.stream.set_read_timeout(None)?;
-                Ok(connection.stream)
+                Ok(connection)
             })
             .collect()
     }
@@ -245,14 +255,14 @@ impl Requester {
 }
 
 /// Answers every request until the run is over.
-fn answer(mut stream: &TcpStream, payload_bytes: usize, gauge: &Gauge) -> Result<()> {
+fn answer(connection: &mut Connection, payload_bytes: usize, gauge: &Gauge) -> Result<()> {
+    let Connection { stream, input } = connection;
     let mut tail = format!(" {payload_bytes}\r\n").into_bytes();
     tail.resize(tail.len() + payload_bytes, b'y');
     tail.extend_from_slice(b"\r\n");
-    let mut input = Input::with_capacity(64 << 10);
     let mut out = Vec::new();
     loop {
-        match input.fill(stream) {
+        match input.fill(&*stream) {
             Ok(()) => {}
             Err(_) if gauge.is_aborted() => return Ok(()),
             Err(error) => return Err(error).context("a responder's connection broke"),
