@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::compare;
 use crate::units::{Sides, parse_bytes, parse_duration};
 
-/// Arguments of `mainstem bench`.
+/// Measure a NATS broker with a load that costs less than the broker.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

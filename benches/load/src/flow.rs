@@ -106,6 +106,7 @@ impl Flow {
         let mut title = match (self.subscribers, self.queue_groups) {
             (0, _) => format!("{} publishing", self.publishers),
             (subscribers, 0) => format!("{}:{subscribers}", self.publishers),
+            (subscribers, 1) => format!("{}:{subscribers} in a queue group", self.publishers),
             (subscribers, groups) => format!("{}:{subscribers} in {groups} queue groups", self.publishers),
         };
         title += &format!(", {} B", self.payload_bytes);

@@ -18,7 +18,7 @@ use crate::report::Report;
 use crate::units::parse_duration;
 use crate::usage::raise_file_limit;
 
-/// Arguments of `mainstem bench compare`.
+/// Start two brokers in turn and print how they compare.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Command of the broker to measure, split at blanks; `-a 127.0.0.1 -p <port>` is appended
