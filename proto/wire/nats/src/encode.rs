@@ -20,7 +20,11 @@ pub fn message_line(
 ) {
     let mut digits = itoa::Buffer::new();
     out.reserve(subject.len() + sid.len() + reply.len() + 40);
-    out.extend_from_slice(if header_len.is_some() { b"HMSG ".as_slice() } else { b"MSG ".as_slice() });
+    out.extend_from_slice(if header_len.is_some() {
+        b"HMSG ".as_slice()
+    } else {
+        b"MSG ".as_slice()
+    });
     out.extend_from_slice(subject);
     out.push(b' ');
     out.extend_from_slice(sid);
@@ -72,13 +76,19 @@ mod tests {
         message_line(&mut out, b"a", b"7", b"r", Some(3), 5);
         error(&mut out, "Stale Connection");
         info(&mut out, b"{}");
-        assert_eq!(out, b"MSG a.b 7 12\r\nHMSG a 7 r 3 5\r\n-ERR 'Stale Connection'\r\nINFO {} \r\n");
+        assert_eq!(
+            out,
+            b"MSG a.b 7 12\r\nHMSG a 7 r 3 5\r\n-ERR 'Stale Connection'\r\nINFO {} \r\n"
+        );
     }
 
     #[test]
     fn no_responders_states_its_own_size() {
         let mut out = Vec::new();
         no_responders(&mut out, b"inbox", b"1", b"svc");
-        assert_eq!(out, b"HMSG inbox 1 35 35\r\nNATS/1.0 503\r\nNats-Subject: svc\r\n\r\n\r\n");
+        assert_eq!(
+            out,
+            b"HMSG inbox 1 35 35\r\nNATS/1.0 503\r\nNats-Subject: svc\r\n\r\n\r\n"
+        );
     }
 }

@@ -19,7 +19,11 @@ pub enum ProtocolError {
     Arguments { verb: &'static str, argument: String },
     /// A size is missing, negative or not a number.
     #[error("{verb} Bad or Missing {what}: {argument:?}")]
-    Size { verb: &'static str, what: &'static str, argument: String },
+    Size {
+        verb: &'static str,
+        what: &'static str,
+        argument: String,
+    },
     /// A header block would end after its message.
     #[error("processHeaderPub Header Size larger then TotalSize: {argument:?}")]
     HeaderBeyondMessage { argument: String },

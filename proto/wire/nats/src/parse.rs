@@ -34,9 +34,16 @@ pub enum Command<'a> {
     Connect(&'a [u8]),
     Publish(Publish<'a>),
     /// `queue` is `None` for a plain subscription.
-    Subscribe { subject: &'a [u8], queue: Option<&'a [u8]>, sid: &'a [u8] },
+    Subscribe {
+        subject: &'a [u8],
+        queue: Option<&'a [u8]>,
+        sid: &'a [u8],
+    },
     /// `max`: messages to deliver before the subscription ends; `None` or less than one: at once.
-    Unsubscribe { sid: &'a [u8], max: Option<i64> },
+    Unsubscribe {
+        sid: &'a [u8],
+        max: Option<i64>,
+    },
     Ping,
     Pong,
     /// `+OK`, and an `HMSG` with nothing behind it: accepted from clients, and without effect.
@@ -90,8 +97,13 @@ fn fast_pub<'a>(buf: &'a [u8], limits: &Limits) -> Option<Parsed<'a>> {
         Some(b"\r\n") => {}
         _ => return None,
     }
-    let publish =
-        Publish { subject, reply, header_len: 0, has_header: false, body: &rest[start..end] };
+    let publish = Publish {
+        subject,
+        reply,
+        header_len: 0,
+        has_header: false,
+        body: &rest[start..end],
+    };
     Some(Parsed::Command(Command::Publish(publish), 4 + end + 2))
 }
 
@@ -206,7 +218,11 @@ fn find_verb(buf: &[u8]) -> Result<Option<(Verb, usize)>, ProtocolError> {
             may_become = true;
         }
     }
-    if may_become { Ok(None) } else { Err(ProtocolError::UnknownOperation) }
+    if may_become {
+        Ok(None)
+    } else {
+        Err(ProtocolError::UnknownOperation)
+    }
 }
 
 /// Commands without arguments end at the next LF, whatever stands before it.
@@ -216,11 +232,14 @@ fn to_line_end<'a>(
     command: Command<'a>,
     limits: &Limits,
 ) -> Result<Parsed<'a>, ProtocolError> {
-    match memchr::memchr(b'\n', &buf[from..]) {
-        Some(at) => Ok(Parsed::Command(command, from + at + 1)),
-        None if buf.len() - from > limits.max_control_line => Err(ProtocolError::ControlLine),
-        None => Ok(Parsed::Incomplete { total: buf.len() + 1 }),
+    let end = memchr::memchr(b'\n', &buf[from..]);
+    if end.unwrap_or(buf.len() - from) > limits.max_control_line {
+        return Err(ProtocolError::ControlLine);
     }
+    Ok(match end {
+        Some(at) => Parsed::Command(command, from + at + 1),
+        None => Parsed::Incomplete { total: buf.len() + 1 },
+    })
 }
 
 /// The argument part of a line and where the next line starts.
@@ -235,9 +254,12 @@ fn arguments<'a>(
 ) -> Result<Option<(&'a [u8], usize)>, ProtocolError> {
     let rest = &buf[verb_len..];
     let blanks = rest.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-    let Some(_) = rest.get(blanks) else {
-        return if blanks > limits.max_control_line { Err(ProtocolError::ControlLine) } else { Ok(None) };
-    };
+    if blanks > limits.max_control_line {
+        return Err(ProtocolError::ControlLine);
+    }
+    if rest.len() == blanks {
+        return Ok(None);
+    }
     if needs_blank && blanks == 0 {
         return Err(ProtocolError::UnknownOperation);
     }
@@ -303,8 +325,16 @@ fn subscribe_blank(byte: u8) -> bool {
 
 fn subscribe(args: &[u8]) -> Result<Command<'_>, ProtocolError> {
     match split::<3>(args, subscribe_blank) {
-        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe { subject, queue: None, sid }),
-        Some(([subject, queue, sid], 3)) => Ok(Command::Subscribe { subject, queue: Some(queue), sid }),
+        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe {
+            subject,
+            queue: None,
+            sid,
+        }),
+        Some(([subject, queue, sid], 3)) => Ok(Command::Subscribe {
+            subject,
+            queue: Some(queue),
+            sid,
+        }),
         _ => Err(bad_arguments("processSub", args)),
     }
 }
@@ -312,9 +342,10 @@ fn subscribe(args: &[u8]) -> Result<Command<'_>, ProtocolError> {
 fn unsubscribe(args: &[u8]) -> Result<Command<'_>, ProtocolError> {
     match split::<2>(args, subscribe_blank) {
         Some(([sid, _], 1)) => Ok(Command::Unsubscribe { sid, max: None }),
-        Some(([sid, max], 2)) => {
-            Ok(Command::Unsubscribe { sid, max: parse_size(max).and_then(|max| i64::try_from(max).ok()) })
-        }
+        Some(([sid, max], 2)) => Ok(Command::Unsubscribe {
+            sid,
+            max: parse_size(max).and_then(|max| i64::try_from(max).ok()),
+        }),
         _ => Err(bad_arguments("processUnsub", args)),
     }
 }
@@ -335,7 +366,12 @@ fn pub_arguments<'a>(args: &'a [u8], limits: &Limits) -> Result<PublishArguments
     };
     let size = parse_size(size).ok_or_else(|| bad_size("processPub", "Size", args))?;
     within_payload(size, limits)?;
-    Ok(PublishArguments { subject, reply, header_len: None, size })
+    Ok(PublishArguments {
+        subject,
+        reply,
+        header_len: None,
+        size,
+    })
 }
 
 fn hpub_arguments<'a>(args: &'a [u8], limits: &Limits) -> Result<PublishArguments<'a>, ProtocolError> {
@@ -351,23 +387,32 @@ fn hpub_arguments<'a>(args: &'a [u8], limits: &Limits) -> Result<PublishArgument
     let header_len = parse_size(header_len).ok_or_else(|| bad_size(VERB, "Header Size", args))?;
     let size = parse_size(size).ok_or_else(|| bad_size(VERB, "Total Size", args))?;
     if header_len > size {
-        return Err(ProtocolError::HeaderBeyondMessage { argument: lossy(args) });
+        return Err(ProtocolError::HeaderBeyondMessage {
+            argument: lossy(args),
+        });
     }
     within_payload(size, limits)?;
-    Ok(PublishArguments { subject, reply, header_len: Some(header_len), size })
+    Ok(PublishArguments {
+        subject,
+        reply,
+        header_len: Some(header_len),
+        size,
+    })
 }
 
 fn within_payload(size: usize, limits: &Limits) -> Result<(), ProtocolError> {
-    if size > limits.max_payload { Err(ProtocolError::Payload { size }) } else { Ok(()) }
+    if size > limits.max_payload {
+        Err(ProtocolError::Payload { size })
+    } else {
+        Ok(())
+    }
 }
 
-fn publish<'a>(
-    args: PublishArguments<'a>,
-    buf: &'a [u8],
-    start: usize,
-) -> Result<Parsed<'a>, ProtocolError> {
+fn publish<'a>(args: PublishArguments<'a>, buf: &'a [u8], start: usize) -> Result<Parsed<'a>, ProtocolError> {
     let Some((body, end)) = message_body(buf, start, args.size)? else {
-        return Ok(Parsed::Incomplete { total: start + args.size + 2 });
+        return Ok(Parsed::Incomplete {
+            total: start + args.size + 2,
+        });
     };
     let publish = Publish {
         subject: args.subject,
@@ -395,15 +440,25 @@ fn parse_size(text: &[u8]) -> Option<usize> {
     if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(text.iter().fold(0, |value, digit| value * 10 + usize::from(digit - b'0')))
+    Some(
+        text.iter()
+            .fold(0, |value, digit| value * 10 + usize::from(digit - b'0')),
+    )
 }
 
 fn bad_arguments(verb: &'static str, args: &[u8]) -> ProtocolError {
-    ProtocolError::Arguments { verb, argument: lossy(args) }
+    ProtocolError::Arguments {
+        verb,
+        argument: lossy(args),
+    }
 }
 
 fn bad_size(verb: &'static str, what: &'static str, args: &[u8]) -> ProtocolError {
-    ProtocolError::Size { verb, what, argument: lossy(args) }
+    ProtocolError::Size {
+        verb,
+        what,
+        argument: lossy(args),
+    }
 }
 
 fn lossy(args: &[u8]) -> String {
@@ -417,7 +472,11 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { max_control_line: 64, max_payload: 1024, headers: true };
+    const LIMITS: Limits = Limits {
+        max_control_line: 64,
+        max_payload: 1024,
+        headers: true,
+    };
 
     fn check(input: &str, expected: Command<'_>) {
         assert_eq!(
@@ -427,7 +486,10 @@ mod tests {
         );
         for cut in 0..input.len() {
             let start = &input.as_bytes()[..cut];
-            assert!(matches!(parse(start, &LIMITS), Ok(Parsed::Incomplete { .. })), "cut {cut} of {input:?}");
+            assert!(
+                matches!(parse(start, &LIMITS), Ok(Parsed::Incomplete { .. })),
+                "cut {cut} of {input:?}"
+            );
         }
     }
 
@@ -444,19 +506,45 @@ mod tests {
     #[test]
     fn publishes() {
         check("PUB foo 2\r\nhi\r\n", message("foo", "", None, "hi"));
-        check("PUB foo.bar reply 002\r\nhi\r\n", message("foo.bar", "reply", None, "hi"));
+        check(
+            "PUB foo.bar reply 002\r\nhi\r\n",
+            message("foo.bar", "reply", None, "hi"),
+        );
         check("pUb \t foo\t r  0\r\n\r\n", message("foo", "r", None, ""));
         check("PUB foo 2\nhi\r\n", message("foo", "", None, "hi"));
-        check("HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", message("foo", "", Some(12), "NATS/1.0\r\n\r\nhi"));
+        check(
+            "HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+            message("foo", "", Some(12), "NATS/1.0\r\n\r\nhi"),
+        );
         check("hpub foo r 0 2\r\nhi\r\n", message("foo", "r", Some(0), "hi"));
     }
 
     #[test]
     fn other_commands() {
-        check("SUB foo 1\r\n", Command::Subscribe { subject: b"foo", queue: None, sid: b"1" });
-        check("sub foo q\t1\n", Command::Subscribe { subject: b"foo", queue: Some(b"q"), sid: b"1" });
+        check(
+            "SUB foo 1\r\n",
+            Command::Subscribe {
+                subject: b"foo",
+                queue: None,
+                sid: b"1",
+            },
+        );
+        check(
+            "sub foo q\t1\n",
+            Command::Subscribe {
+                subject: b"foo",
+                queue: Some(b"q"),
+                sid: b"1",
+            },
+        );
         check("UNSUB 1\r\n", Command::Unsubscribe { sid: b"1", max: None });
-        check("UNSUB 1 5\r\n", Command::Unsubscribe { sid: b"1", max: Some(5) });
+        check(
+            "UNSUB 1 5\r\n",
+            Command::Unsubscribe {
+                sid: b"1",
+                max: Some(5),
+            },
+        );
         check("UNSUB 1 -5\r\n", Command::Unsubscribe { sid: b"1", max: None });
         check("PING\r\n", Command::Ping);
         check("PINGxx\n", Command::Ping);
@@ -471,13 +559,37 @@ mod tests {
     #[test]
     fn errors_come_with_the_first_bad_byte() {
         let unknown = Err(ProtocolError::UnknownOperation);
-        for bad in ["X", "PUX", "PUBx", "SUBx", "PUB foo 2\r\nhi!", "PUB foo 2\r\nhi\r!", "MSG", "HMX"] {
+        for bad in [
+            "X",
+            "PUX",
+            "PUBx",
+            "SUBx",
+            "PUB foo 2\r\nhi!",
+            "PUB foo 2\r\nhi\r!",
+            "MSG",
+            "HMX",
+        ] {
             assert_eq!(parse(bad.as_bytes(), &LIMITS), unknown, "{bad:?}");
         }
-        assert_eq!(parse(b"PUB foo 1025\r\n", &LIMITS), Err(ProtocolError::Payload { size: 1025 }));
-        let long = [b"SUB ".as_slice(), &[b'a'; 65]].concat();
-        assert_eq!(parse(&long, &LIMITS), Err(ProtocolError::ControlLine));
-        for bad in ["PUB foo\r\n", "PUB foo -1\r\n", "PUB foo x 1 2\r\n", "PUB foo 9999999999\r\n", "SUB a\r\n"] {
+        assert_eq!(
+            parse(b"PUB foo 1025\r\n", &LIMITS),
+            Err(ProtocolError::Payload { size: 1025 })
+        );
+        for (start, filler, rest) in [("SUB ", b'a', ""), ("PING", b'x', "\n"), ("SUB", b' ', "a 1\n")] {
+            let long = [start.as_bytes(), &[filler; 65], rest.as_bytes()].concat();
+            assert_eq!(
+                parse(&long, &LIMITS),
+                Err(ProtocolError::ControlLine),
+                "{start:?}"
+            );
+        }
+        for bad in [
+            "PUB foo\r\n",
+            "PUB foo -1\r\n",
+            "PUB foo x 1 2\r\n",
+            "PUB foo 9999999999\r\n",
+            "SUB a\r\n",
+        ] {
             let error = parse(bad.as_bytes(), &LIMITS).unwrap_err();
             assert_eq!(error.client_text(), None, "{bad:?}");
         }
@@ -485,7 +597,10 @@ mod tests {
 
     #[test]
     fn line_end_right_after_the_blank_is_an_argument() {
-        assert!(matches!(parse(b"PUB \r\n", &LIMITS), Err(ProtocolError::Arguments { .. })));
+        assert!(matches!(
+            parse(b"PUB \r\n", &LIMITS),
+            Err(ProtocolError::Arguments { .. })
+        ));
         assert!(matches!(parse(b"SUB \n", &LIMITS), Ok(Parsed::Incomplete { .. })));
     }
 
