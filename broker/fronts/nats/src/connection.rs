@@ -211,6 +211,7 @@ impl Connection {
                 Poll::Pending => return,
             }
             self.blocked_since.set(None);
+            self.flush_wire(conn);
             self.local.worker.flush(conn);
             if self.blocked_since.get().is_none() {
                 return;
@@ -337,7 +338,10 @@ impl Connection {
         match self.transport.borrow_mut().flush_wire() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(conn.id()),
-            Err(error) => self.close(CloseReason::Write(error.to_string())),
+            Err(error) => {
+                self.broken.set(true);
+                self.close(CloseReason::Write(error.to_string()));
+            }
         }
     }
 
@@ -399,6 +403,10 @@ impl Connection {
             };
             out.advance(count, pool);
         }
+        // What is wrapped counts as written: nothing but this asks for the rest to be sent.
+        if transport.has_wire_bytes() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Ok(())
     }
 
@@ -414,18 +422,23 @@ impl Connection {
 
     fn poll_farewell(&self, conn: &Rc<Conn>, cx: &mut Context<'_>) -> Poll<()> {
         let reason = self.close_reason();
-        if reason.is_slow_consumer() || self.broken.get() || conn.pending_bytes() == 0 {
+        if reason.is_slow_consumer() || self.is_drained(conn) {
             return Poll::Ready(());
         }
         if self.blocked_since.get().is_none() {
             self.local.worker.flush(conn);
         }
         self.poll_writable(conn, cx);
-        if self.broken.get() || conn.pending_bytes() == 0 {
+        if self.is_drained(conn) {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
+    }
+
+    /// Nothing is left to write, or nothing can be written.
+    fn is_drained(&self, conn: &Conn) -> bool {
+        self.broken.get() || (conn.pending_bytes() == 0 && !self.transport.borrow().has_wire_bytes())
     }
 
     fn close_reason(&self) -> CloseReason {
