@@ -36,6 +36,15 @@ test: build clients ## install what the tests need, then run all of them
 	MAINSTEM_BIN=$(CURDIR)/bin/mainstem MAINSTEM_CLIENTS=$(CLIENTS) \
 	    cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
 
+	@$(MAKE) --no-print-directory loom
+
+# loom's own cfg rebuilds what it covers, so it has a target folder of its own.
+.PHONY: loom
+loom: ## model the hand-over between workers: every schedule with up to three preemptions
+	@.ci/need cargo cc
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-loom \
+	    cargo test $(CARGO_FLAGS) --package mainstem-core --lib model
+
 .PHONY: lint
 lint: ## check format and lints
 	@.ci/need cargo cc

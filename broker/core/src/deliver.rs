@@ -145,24 +145,22 @@ impl Worker {
                 workers: route.workers,
                 queue: None,
                 redirected: false,
-                sole: !delivered && route.queues.is_empty() && route.workers.is_power_of_two(),
+                sole: delivered == 0 && route.queues.is_empty() && route.workers.is_power_of_two(),
                 origin,
             };
-            delivered = true;
+            delivered = run.entries.len();
             self.outgoing.borrow_mut().push(address, run);
         }
         if let Some(recipient) = self.behind.take() {
             *publisher.stall.borrow_mut() = Some(Stall::Recipient(recipient, Instant::now()));
         }
         if route.queues.is_empty() {
-            if !delivered {
-                tell_no_responders(publisher, run);
-            }
+            tell_no_responders(publisher, &run.after(delivered));
             return;
         }
         for index in 0..run.entries.len() {
             let single = run.single(index);
-            let mut taken = delivered;
+            let mut taken = index < delivered;
             for queue in &route.queues {
                 taken |= self.deliver_queue(queue, &single, local, origin, Some(publisher));
             }
@@ -211,7 +209,7 @@ impl Worker {
     ) -> bool {
         let members = queue.members[first..].iter().chain(&queue.members[..first]);
         for member in members {
-            if self.deliver_plain(std::slice::from_ref(member), run, publisher) {
+            if self.deliver_plain(std::slice::from_ref(member), run, publisher) > 0 {
                 return true;
             }
         }
@@ -238,14 +236,15 @@ impl Worker {
         self.outgoing.borrow_mut().push(address, run);
     }
 
-    /// Delivers a run to subscriptions of this worker; true when one of them took something.
+    /// Delivers a run to subscriptions of this worker; returns how many of its messages, from the first on, found
+    /// somebody.
     fn deliver_plain(
         &self,
         targets: &[Rc<Subscription>],
         run: &Run<'_>,
         publisher: Option<&Rc<Conn>>,
-    ) -> bool {
-        let mut delivered = false;
+    ) -> usize {
+        let mut delivered = 0;
         let mut image = Image {
             worker: self,
             recipients: targets.len(),
@@ -260,7 +259,7 @@ impl Worker {
             }
             let taken = target.take(run.entries.len());
             if taken > 0 {
-                delivered = true;
+                delivered = delivered.max(taken);
                 let run = run.first(taken);
                 image.append(&run, target);
                 self.appended(conn, &run);
@@ -311,8 +310,9 @@ impl Worker {
             let route = self.route(&local, run.subject);
             match batch.queue(batch_run) {
                 None => {
-                    if !self.deliver_plain(&route.plain, &run, None) && batch_run.sole {
-                        self.tell_origin(batch_run.origin, &run);
+                    let delivered = self.deliver_plain(&route.plain, &run, None);
+                    if batch_run.sole {
+                        self.tell_origin(batch_run.origin, &run.after(delivered));
                     }
                 }
                 Some(name) => self.deliver_sent_to_queue(&local, &route, name, &run, batch_run),

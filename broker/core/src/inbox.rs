@@ -102,10 +102,15 @@ mod model {
 
     use super::*;
 
+    /// Involuntary switches of one schedule: what goes wrong goes wrong within a few (CHESS, Musuvathi and Qadeer).
+    const PREEMPTIONS: usize = 3;
+
     /// No schedule of two senders and a receiver loses an item or a wake-up.
     #[test]
     fn nothing_is_lost() {
-        loom::model(|| {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(PREEMPTIONS);
+        model.check(|| {
             let inbox = Arc::new(Inbox::default());
             let senders: Vec<_> = (0..2)
                 .map(|item| {

@@ -88,6 +88,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The same run without its first `count` entries.
+    #[inline]
+    pub(crate) fn after(&self, count: usize) -> Self {
+        Self {
+            entries: &self.entries[count..],
+            ..*self
+        }
+    }
+
     pub(crate) fn single(&self, index: usize) -> Self {
         Self {
             entries: &self.entries[index..=index],

@@ -8,10 +8,26 @@ pub(crate) use {
 };
 
 #[cfg(loom)]
-pub(crate) use loom::{
-    future::AtomicWaker,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+
+/// loom's takes the waker by value.
+#[cfg(loom)]
+pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
+
+#[cfg(loom)]
+impl AtomicWaker {
+    pub(crate) fn new() -> Self {
+        Self(loom::future::AtomicWaker::new())
+    }
+
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.0.register_by_ref(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.0.wake();
+    }
+}
 
 /// Stands for the lock-free queue, which is crossbeam's and tested there; the model is about our protocol around it.
 #[cfg(loom)]

@@ -73,6 +73,13 @@ impl Library {
     ///
     /// # Errors
     /// There is no such profile, or the server did not start.
+    /// Forgets the scenarios whose name `unwanted` picks.
+    pub fn leave_out(&mut self, unwanted: impl Fn(&str) -> bool) {
+        for file in &mut self.files {
+            file.scenarios.retain(|scenario| !unwanted(&scenario.name));
+        }
+    }
+
     pub fn start_server(&self, program: &Path, scenario: &Scenario) -> Result<Server> {
         let path = self
             .folder
