@@ -3,9 +3,13 @@
 //! - [`server`] starts any broker binary on free ports, captures its log and kills it on drop.
 //! - [`binaries`] finds the binary under test.
 //! - [`clients`] runs the client programs of `clients/`.
+//! - [`wire`] is a client that shows every frame.
+//! - [`watch`] asks a running broker, and the system, how it is.
 //! - [`golden`] records and replays transcripts of the NATS client protocol (`golden/*.txt`).
 
 pub mod binaries;
 pub mod clients;
 pub mod golden;
 pub mod server;
+pub mod watch;
+pub mod wire;
