@@ -254,8 +254,7 @@ fn reload_worker(old: &Authenticator) {
     let (auth, config) = (local.front.auth.load(), local.front.config.load());
     for pair in local.pairs() {
         let mut session = pair.connection.session.borrow_mut();
-        session.limits.max_control_line = config.max_control_line_bytes;
-        session.limits.max_payload = config.max_payload_bytes;
+        session.take_limits(&config);
         let Some(identity) = &session.identity else {
             continue;
         };

@@ -11,6 +11,7 @@ use mainstem_core::{Conn, Publisher, subject};
 use tokio::sync::oneshot;
 use wire_nats::{Command, Limits, Parsed, ProtocolError, Publish, encode, parse};
 
+use crate::config::NatsConfig;
 use crate::connect::ConnectOptions;
 use crate::connection::Connection;
 use crate::error::CloseReason;
@@ -71,6 +72,17 @@ impl Session {
             rtt: None,
             first_pong_sent: false,
         }
+    }
+
+    /// Takes over the limits that are configured now, the account's where it is narrower.
+    pub(crate) fn take_limits(&mut self, config: &NatsConfig) {
+        self.limits.max_control_line = config.max_control_line_bytes;
+        let account = self
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.account.max_payload_bytes())
+            .map_or(usize::MAX, |limit| limit as usize);
+        self.limits.max_payload = config.max_payload_bytes.min(account);
     }
 
     /// Commands have to wait.

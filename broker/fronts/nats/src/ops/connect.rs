@@ -173,11 +173,9 @@ fn enter(connection: &Connection, conn: &Rc<Conn>, identity: Identity) -> Result
     }
     conn.set_permissions(identity.permissions.clone());
     let mut session = connection.session.borrow_mut();
-    if let Some(limit) = identity.account.max_payload_bytes() {
-        session.limits.max_payload = session.limits.max_payload.min(limit as usize);
-    }
     session.awaits_auth = false;
     session.identity = Some(identity);
+    session.take_limits(&connection.local.front.config.load());
     Ok(())
 }
 
