@@ -9,10 +9,22 @@ use mainstem_tests::golden::replay::{Subject, replay};
 
 /// Scenarios in which we differ on purpose, and why.
 const DEVIATIONS: &[(&str, &str)] = &[
-    ("hpub-leading-zeros-are-kept", "sizes are delivered in canonical form"),
-    ("pub-size-with-leading-zeros", "sizes are delivered in canonical form"),
-    ("pub-size-nine-digits-of-zeros", "sizes are delivered in canonical form"),
-    ("permissions-subscribe-not-allowed", "`w.*` allowed does not allow `w.>`, which reaches further"),
+    (
+        "hpub-leading-zeros-are-kept",
+        "sizes are delivered in canonical form",
+    ),
+    (
+        "pub-size-with-leading-zeros",
+        "sizes are delivered in canonical form",
+    ),
+    (
+        "pub-size-nine-digits-of-zeros",
+        "sizes are delivered in canonical form",
+    ),
+    (
+        "permissions-subscribe-not-allowed",
+        "`w.*` allowed does not allow `w.>`, which reaches further",
+    ),
     (
         "permissions-narrowed-group-member-passes-it-on",
         "a message that a group's chosen worker passes on may come after the next PONG",

@@ -22,7 +22,10 @@ fn match_subjects(criterion: &mut Criterion) {
     interest.set_plain(b"orders.*.77", 2, true);
     interest.set_plain(b"orders.>", 3, true);
     let mut group = criterion.benchmark_group("match among 200,000");
-    for (name, subject) in [("literal and wildcards", "orders.77.100077"), ("wildcard only", "orders.x.y")] {
+    for (name, subject) in [
+        ("literal and wildcards", "orders.77.100077"),
+        ("wildcard only", "orders.x.y"),
+    ] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut workers = 0;
@@ -76,7 +79,12 @@ impl ConnIo for Sink {
 
 fn connect(worker: &Rc<Worker>) -> Rc<Conn> {
     let node = worker.node();
-    let conn = Conn::new(node.next_conn_id(), node.accounts.global().id, &PLAIN, Box::new(Sink));
+    let conn = Conn::new(
+        node.next_conn_id(),
+        node.accounts.global().id,
+        &PLAIN,
+        Box::new(Sink),
+    );
     worker.add(&conn);
     conn
 }
@@ -88,7 +96,11 @@ fn fan_out(node: &Node, recipients: usize, own_ids: bool, batches: u64) -> Durat
         let publisher = connect(worker);
         let conns: Vec<_> = (0..recipients).map(|_| connect(worker)).collect();
         for (index, conn) in conns.iter().enumerate() {
-            let id = if own_ids { index.to_string() } else { "1".to_owned() };
+            let id = if own_ids {
+                index.to_string()
+            } else {
+                "1".to_owned()
+            };
             let made = worker.subscribe(conn, b"orders.new", None, id.as_bytes());
             assert!(made.is_ok(), "{made:?}");
         }
@@ -104,7 +116,10 @@ fn fan_out(node: &Node, recipients: usize, own_ids: bool, batches: u64) -> Durat
             worker.finish_batch();
         }
         let elapsed = start.elapsed();
-        conns.iter().chain([&publisher]).for_each(|conn| worker.detach(conn));
+        conns
+            .iter()
+            .chain([&publisher])
+            .for_each(|conn| worker.detach(conn));
         // The benchmark ended if nobody listens.
         let _ = sender.send(elapsed);
     });
@@ -112,7 +127,10 @@ fn fan_out(node: &Node, recipients: usize, own_ids: bool, batches: u64) -> Durat
 }
 
 fn deliver(criterion: &mut Criterion) {
-    let node = Node::new(CoreLimits { workers: 1, ..CoreLimits::default() });
+    let node = Node::new(CoreLimits {
+        workers: 1,
+        ..CoreLimits::default()
+    });
     let (_stop, stopping) = tokio::sync::watch::channel(false);
     let threads = node.start(|_| {}, stopping);
     assert!(threads.is_ok(), "{threads:?}");

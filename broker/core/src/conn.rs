@@ -1,7 +1,7 @@
 //! One client connection as the core sees it: where its messages wait, and what it may do.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::config::ResponsePermission;
 use crate::message::{Entry, Run};
 use crate::outbound::{BufferPool, Outbound};
 use crate::permissions::Permissions;
-use crate::subscription::Subscription;
+use crate::subscription::{ById, Subscription};
 
 /// Writes a protocol's delivery frames. One static instance a kind of connection: the core calls it on the hot
 /// path, for a whole run at a time.
@@ -80,7 +80,7 @@ pub struct Conn {
     encoder: Cell<&'static dyn Encoder>,
     io: Box<dyn ConnIo>,
     pub(crate) out: RefCell<Outbound>,
-    pub(crate) subscriptions: RefCell<HashMap<Box<[u8]>, Rc<Subscription>, foldhash::fast::RandomState>>,
+    pub(crate) subscriptions: RefCell<HashSet<ById, foldhash::fast::RandomState>>,
     /// Deliver its own messages to it.
     echo: Cell<bool>,
     closed: Cell<bool>,
@@ -175,12 +175,17 @@ impl Conn {
 
     /// The subscription that the client calls `id`.
     pub fn subscription(&self, id: &[u8]) -> Option<Rc<Subscription>> {
-        self.subscriptions.borrow().get(id).cloned()
+        let subscriptions = self.subscriptions.borrow();
+        subscriptions.get(id).map(|found| Rc::clone(&found.0))
     }
 
     /// All subscriptions, in no order.
     pub fn all_subscriptions(&self) -> Vec<Rc<Subscription>> {
-        self.subscriptions.borrow().values().cloned().collect()
+        self.subscriptions
+            .borrow()
+            .iter()
+            .map(|found| Rc::clone(&found.0))
+            .collect()
     }
 
     pub fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {

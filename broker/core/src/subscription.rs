@@ -1,6 +1,8 @@
 //! One subscription of one connection.
 
+use std::borrow::Borrow;
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use crate::conn::Conn;
@@ -20,6 +22,29 @@ pub struct Subscription {
     place: Cell<u32>,
     closed: Cell<bool>,
 }
+
+/// A subscription that a set finds by what its client calls it: the id is not kept twice.
+pub(crate) struct ById(pub(crate) Rc<Subscription>);
+
+impl Borrow<[u8]> for ById {
+    fn borrow(&self) -> &[u8] {
+        self.0.id()
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id().hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for ById {}
 
 impl Subscription {
     pub fn new(conn: Rc<Conn>, filter: &[u8], queue: Option<&[u8]>, id: &[u8]) -> Rc<Self> {

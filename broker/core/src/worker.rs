@@ -14,7 +14,7 @@ use crate::node::{Node, WorkerMessage};
 use crate::outbound::BufferPool;
 use crate::route::{Route, RouteCache};
 use crate::subject;
-use crate::subscription::Subscription;
+use crate::subscription::{ById, Subscription};
 
 /// A worker's own part of an account.
 pub(crate) struct LocalAccount {
@@ -149,21 +149,14 @@ impl Worker {
             .interest
             .borrow_mut()
             .insert(&subscription, &local.account.interest);
-        conn.subscriptions
-            .borrow_mut()
-            .insert(Box::from(id), subscription);
+        conn.subscriptions.borrow_mut().insert(ById(subscription));
         Ok(())
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, subscription: &Rc<Subscription>) {
         let conn = subscription.conn();
-        if conn
-            .subscriptions
-            .borrow_mut()
-            .remove(subscription.id())
-            .is_some()
-        {
+        if conn.subscriptions.borrow_mut().remove(subscription.id()) {
             self.forget(subscription);
         }
     }
@@ -171,8 +164,8 @@ impl Worker {
     /// Ends all subscriptions of a connection.
     pub fn unsubscribe_all(&self, conn: &Rc<Conn>) {
         let subscriptions = std::mem::take(&mut *conn.subscriptions.borrow_mut());
-        for subscription in subscriptions.values() {
-            self.forget(subscription);
+        for subscription in &subscriptions {
+            self.forget(&subscription.0);
         }
     }
 

@@ -77,7 +77,12 @@ impl ConnIo for Sink {
 
 fn connect(worker: &Rc<Worker>) -> Rc<Conn> {
     let node = worker.node();
-    let conn = Conn::new(node.next_conn_id(), node.accounts.global().id, &PLAIN, Box::new(Sink));
+    let conn = Conn::new(
+        node.next_conn_id(),
+        node.accounts.global().id,
+        &PLAIN,
+        Box::new(Sink),
+    );
     worker.add(&conn);
     conn
 }
@@ -88,7 +93,11 @@ fn publish(worker: &Worker, conn: &Rc<Conn>, messages: usize) {
     let mut publisher = Publisher::new(worker, conn, BUFFER, None);
     for index in 0..messages {
         // Two subjects in turn: each message is a run of its own.
-        let subject = if index % 2 == 0 { &BUFFER[..13] } else { &BUFFER[..9] };
+        let subject = if index % 2 == 0 {
+            &BUFFER[..13]
+        } else {
+            &BUFFER[..9]
+        };
         publisher.publish(subject, b"", 0, &BUFFER[13..]).unwrap();
     }
     drop(publisher);
@@ -101,7 +110,11 @@ fn count(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
-fn on_worker<T: Send + 'static>(node: &Node, index: usize, work: impl FnOnce(&Rc<Worker>) -> T + Send + 'static) -> T {
+fn on_worker<T: Send + 'static>(
+    node: &Node,
+    index: usize,
+    work: impl FnOnce(&Rc<Worker>) -> T + Send + 'static,
+) -> T {
     let (sender, receiver) = mpsc::channel();
     node.call(index, move |worker| sender.send(work(worker)).unwrap());
     receiver.recv().unwrap()
@@ -109,14 +122,19 @@ fn on_worker<T: Send + 'static>(node: &Node, index: usize, work: impl FnOnce(&Rc
 
 #[test]
 fn none_on_one_worker_and_a_few_a_batch_between_workers() {
-    let node = Node::new(CoreLimits { workers: 2, ..CoreLimits::default() });
+    let node = Node::new(CoreLimits {
+        workers: 2,
+        ..CoreLimits::default()
+    });
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let threads = node.start(|_| {}, stopping).unwrap();
 
     let local = on_worker(&node, 0, |worker| {
         let (publisher, plain, member) = (connect(worker), connect(worker), connect(worker));
         worker.subscribe(&plain, b"orders.>", None, b"1").unwrap();
-        worker.subscribe(&member, b"orders.*", Some(b"group"), b"1").unwrap();
+        worker
+            .subscribe(&member, b"orders.*", Some(b"group"), b"1")
+            .unwrap();
         // Buffers reach their size, and every recipient gets to use the largest.
         (0..4).for_each(|_| publish(worker, &publisher, 1000));
         let counted = count(|| publish(worker, &publisher, 1000));
@@ -135,11 +153,17 @@ fn none_on_one_worker_and_a_few_a_batch_between_workers() {
     let (small, large) = on_worker(&node, 0, |worker| {
         let publisher = connect(worker);
         publish(worker, &publisher, 10);
-        (count(|| publish(worker, &publisher, 10)), count(|| publish(worker, &publisher, 1000)))
+        (
+            count(|| publish(worker, &publisher, 10)),
+            count(|| publish(worker, &publisher, 1000)),
+        )
     });
     assert!(small <= 16, "{small} allocations of a batch of 10 messages");
     // Three lists double a few times; nothing grows with the messages.
-    assert!(large <= small + 24, "{large} allocations of a batch of 1,000 messages, {small} of one of 10");
+    assert!(
+        large <= small + 24,
+        "{large} allocations of a batch of 1,000 messages, {small} of one of 10"
+    );
 
     stop.send_replace(true);
     for thread in threads {

@@ -36,8 +36,8 @@ pub struct Facts {
     pub peer: SocketAddr,
     pub start: Instant,
     pub started_at: SystemTime,
-    pub tls: Option<TlsInfo>,
-    pub ws: Option<WsInfo>,
+    pub tls: Option<Box<TlsInfo>>,
+    pub ws: Option<Box<WsInfo>>,
     /// TLS began before INFO.
     pub tls_first: bool,
 }
@@ -94,8 +94,8 @@ impl Connection {
             start: now,
             started_at: SystemTime::now(),
             tls_first: accepted.tls.is_some() && !greeted && accepted.ws.is_none(),
-            tls: accepted.tls,
-            ws: accepted.ws,
+            tls: accepted.tls.map(Box::new),
+            ws: accepted.ws.map(Box::new),
         };
         let connection = Rc::new(Self {
             local: Rc::clone(local),

@@ -63,7 +63,11 @@ impl Session {
             awaits_auth: front.auth.load().is_required(),
             identity: None,
             info_sent: nonce.is_some(),
-            nonce: nonce.unwrap_or_else(crate::handshake::nonce),
+            nonce: match nonce {
+                Some(nonce) => nonce,
+                None if front.auth.load().needs_nonce() => crate::handshake::nonce(),
+                None => String::new(),
+            },
             verifying: None,
             pings_out: 0,
             last_ping: None,

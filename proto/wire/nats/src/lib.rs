@@ -10,7 +10,7 @@
 //! Deliberate deviations:
 //! - A message is delivered with its size in canonical decimal form; nats-server repeats the publisher's digits,
 //!   leading zeros and all.
-//! - Blanks before the first argument, and bytes after `PING`, `PONG` and `+OK`, count towards the control line.
+//! - Blanks before the first argument, and bytes after `PING`, `PONG` and `+OK`, have a bound of 32 KiB.
 
 pub mod encode;
 pub mod error;

@@ -27,6 +27,10 @@ pub struct Publish<'a> {
     pub body: &'a [u8],
 }
 
+/// Bytes that mean nothing (blanks before the arguments, anything behind `PING`) and do not count towards the control
+/// line: a command may have so many.
+pub const MAX_SKIPPED: usize = 32 << 10;
+
 /// One command of a client. The slices point into the parsed buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
@@ -192,7 +196,7 @@ fn parse_any<'a>(buf: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, ProtocolE
         return Ok(Parsed::Incomplete { total: buf.len() + 1 });
     };
     let needs_blank = match verb {
-        Verb::Bare(command) => return to_line_end(buf, len, command, limits),
+        Verb::Bare(command) => return to_line_end(buf, len, command),
         Verb::Spaced(_) => true,
         Verb::Json(_) => false,
     };
@@ -226,14 +230,9 @@ fn find_verb(buf: &[u8]) -> Result<Option<(Verb, usize)>, ProtocolError> {
 }
 
 /// Commands without arguments end at the next LF, whatever stands before it.
-fn to_line_end<'a>(
-    buf: &'a [u8],
-    from: usize,
-    command: Command<'a>,
-    limits: &Limits,
-) -> Result<Parsed<'a>, ProtocolError> {
+fn to_line_end<'a>(buf: &'a [u8], from: usize, command: Command<'a>) -> Result<Parsed<'a>, ProtocolError> {
     let end = memchr::memchr(b'\n', &buf[from..]);
-    if end.unwrap_or(buf.len() - from) > limits.max_control_line {
+    if end.unwrap_or(buf.len() - from) > MAX_SKIPPED {
         return Err(ProtocolError::ControlLine);
     }
     Ok(match end {
@@ -254,7 +253,7 @@ fn arguments<'a>(
 ) -> Result<Option<(&'a [u8], usize)>, ProtocolError> {
     let rest = &buf[verb_len..];
     let blanks = rest.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-    if blanks > limits.max_control_line {
+    if blanks > MAX_SKIPPED {
         return Err(ProtocolError::ControlLine);
     }
     if rest.len() == blanks {
@@ -575,8 +574,12 @@ mod tests {
             parse(b"PUB foo 1025\r\n", &LIMITS),
             Err(ProtocolError::Payload { size: 1025 })
         );
-        for (start, filler, rest) in [("SUB ", b'a', ""), ("PING", b'x', "\n"), ("SUB", b' ', "a 1\n")] {
-            let long = [start.as_bytes(), &[filler; 65], rest.as_bytes()].concat();
+        for (start, filler, count, rest) in [
+            ("SUB ", b'a', 65, ""),
+            ("PING", b'x', MAX_SKIPPED + 1, "\n"),
+            ("SUB", b' ', MAX_SKIPPED + 1, "a 1\n"),
+        ] {
+            let long = [start.as_bytes(), &vec![filler; count], rest.as_bytes()].concat();
             assert_eq!(
                 parse(&long, &LIMITS),
                 Err(ProtocolError::ControlLine),
