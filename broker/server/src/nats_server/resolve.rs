@@ -41,9 +41,6 @@ pub(super) fn options(mut draft: Draft) -> Result<Options, String> {
     let user_exists = |name: &str| check_no_auth_user(name, &auth.users);
     draft.websocket.check(user_exists)?;
     check_store_dir(&draft)?;
-    if draft.websocket.port != 0 && draft.websocket.tls.is_none() {
-        warnings.push("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!".into());
-    }
     if draft.jetstream {
         warnings.push("JetStream is not built yet".into());
     }
