@@ -166,7 +166,10 @@ async fn a_reload_ends_subscriptions_that_it_forbids() -> Result<()> {
             other => bail!("{other:?}"),
         }
     };
-    assert_eq!(error, "Permissions Violation for Subscription to \"a\"");
+    assert_eq!(
+        error,
+        "Permissions Violation for Subscription to \"a\" (sid \"1\")"
+    );
     server.await_log("Reloaded")?;
     stays.publish("a", "forbidden").await?;
     stays.publish("b", "allowed").await?;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use mainstem_core::auth::Identity;
-use mainstem_core::{Conn, SubscribeError, subject};
+use mainstem_core::{Conn, SubscribeError, Subscription, subject};
 use wire_nats::encode;
 
 use crate::connection::Connection;
@@ -71,6 +71,19 @@ fn forbidden(connection: &Connection, conn: &Rc<Conn>, filter: &[u8], queue: Opt
     send_error(connection, conn, &text);
 }
 
+/// Tells the client which of its subscriptions a reload ended.
+fn revoked(connection: &Connection, conn: &Rc<Conn>, subscription: &Subscription) {
+    let (filter, sid) = (quote(subscription.filter()), quote(subscription.id()));
+    let removed = match subscription.queue().map(quote) {
+        None => format!("{filter} (sid {sid})"),
+        Some(queue) => format!("{filter} using queue {queue} (sid {sid})"),
+    };
+    let label = connection.label(conn);
+    tracing::info!("{label} - Removed sub {removed} - not authorized");
+    let text = format!("Permissions Violation for Subscription to {removed}");
+    send_error(connection, conn, &text);
+}
+
 /// New permissions for a connection that stays: subscriptions that they forbid end, each with an error.
 pub(crate) fn apply_permissions(connection: &Connection, conn: &Rc<Conn>, identity: &Identity) {
     conn.set_permissions(identity.permissions.clone());
@@ -80,13 +93,7 @@ pub(crate) fn apply_permissions(connection: &Connection, conn: &Rc<Conn>, identi
     for subscription in conn.all_subscriptions() {
         if !permissions.may_subscribe(subscription.filter(), subscription.queue()) {
             connection.local.worker.unsubscribe(&subscription);
-            forbidden(
-                connection,
-                conn,
-                subscription.filter(),
-                subscription.queue(),
-                subscription.id(),
-            );
+            revoked(connection, conn, &subscription);
         }
     }
 }
