@@ -136,3 +136,42 @@ async fn who_never_reads_answers_to_its_own_requests_is_cut_too() -> Result<()> 
     other.round_trip().await?;
     Ok(())
 }
+
+/// Repeats these commands without ever reading what they cause; the broker has to have enough of it.
+async fn never_reads_what_it_causes(config: &str, before: &str, commands: &str) -> Result<()> {
+    let server = start(&format!("max_pending: 1MB\nwrite_deadline: \"60s\"\n{config}"))?;
+    let address = server.nats_address()?;
+    let mut other = Wire::login(address, USER_A).await?;
+    let mut deaf = deaf_subscriber(&server, USER_A, "unused").await?;
+    deaf.send(before).await?;
+    let grown_from = memory(&server)?.resident;
+    let many = commands.repeat((256 << 10) / commands.len());
+    let flood = async { while deaf.send(&many).await.is_ok() {} };
+    timeout(PATIENCE, flood).await.context("it is still served")?;
+    until(&server, "/varz", |varz| varz["slow_consumers"] == 1).await?;
+    let grown = memory(&server)?.peak.saturating_sub(grown_from);
+    ensure!(grown < 32 << 20, "grew by {grown} bytes");
+    other.round_trip().await.map(drop)
+}
+
+#[tokio::test]
+async fn pongs_that_nobody_reads_are_bounded() -> Result<()> {
+    never_reads_what_it_causes("", "", "PING\r\n").await
+}
+
+#[tokio::test]
+async fn acknowledgements_that_nobody_reads_are_bounded() -> Result<()> {
+    let verbose = format!("CONNECT {{\"verbose\":true,{USER_A}}}\r\n");
+    never_reads_what_it_causes("", &verbose, "PUB a 0\r\n\r\n").await
+}
+
+#[tokio::test]
+async fn errors_that_nobody_reads_are_bounded() -> Result<()> {
+    let config = "authorization { users [ {user: a, password: p, permissions: { subscribe: b } } ] }";
+    never_reads_what_it_causes(config, "", "SUB a 1\r\n").await
+}
+
+#[tokio::test]
+async fn no_responders_that_nobody_reads_are_bounded() -> Result<()> {
+    never_reads_what_it_causes("", "SUB r 1\r\n", "PUB nobody r 0\r\n\r\n").await
+}

@@ -91,7 +91,7 @@ fn connect(worker: &Rc<Worker>) -> Rc<Conn> {
 
 /// Publishes batches to `recipients` connections on one worker; the time of all.
 fn fan_out(node: &Node, recipients: usize, own_ids: bool, batches: u64) -> Duration {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     node.call(0, move |worker| {
         let publisher = connect(worker);
         let conns: Vec<_> = (0..recipients).map(|_| connect(worker)).collect();

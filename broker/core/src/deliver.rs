@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::conn::{Conn, Cut, Encoder, STALL, Stall};
+use crate::conn::{Conn, Encoder, STALL, Stall};
 use crate::message::{Address, Batch, BatchRun, Entry, Origin, Run, Span};
 use crate::node::WorkerMessage;
 use crate::route::{Pick, QueueRoute, Route};
@@ -283,16 +283,13 @@ impl Worker {
         if pending < EAGER_FLUSH_BYTES {
             return;
         }
+        // Among what waits may be the publisher's PONG, which promises that other workers have its messages.
+        self.send_outgoing();
         self.flush(conn);
         let pending = conn.pending_bytes();
-        let bound = self.node.limits.max_pending_bytes;
-        if pending > bound {
-            conn.close();
-            conn.io().cut(Cut::PendingBytes {
-                pending_bytes: pending,
-            });
-        } else if pending > bound / 2 {
+        if pending > self.node.limits.max_pending_bytes / 2 {
             *self.behind.borrow_mut() = Some(Rc::clone(conn));
+            self.cut_beyond_bound(conn);
         }
     }
 

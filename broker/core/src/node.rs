@@ -16,10 +16,13 @@ pub const MAX_WORKERS: usize = 64;
 /// Stack of a worker thread: matching descends one level a token, and a control line has room for 2,000 tokens.
 const STACK_BYTES: usize = 4 << 20;
 
+/// Something to do on a worker's thread.
+pub(crate) type Call = Box<dyn FnOnce(&Rc<Worker>) + Send>;
+
 /// What other threads ask of a worker.
 pub(crate) enum WorkerMessage {
     Batch(Arc<Batch>),
-    Call(Box<dyn FnOnce(&Rc<Worker>) + Send>),
+    Call(Call),
 }
 
 /// Shared by all threads of the process.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::account::{Account, AccountId};
-use crate::conn::{Conn, STALL, Stall, Traffic};
+use crate::conn::{Conn, Cut, STALL, Stall, Traffic};
 use crate::interest::LocalInterest;
 use crate::message::{Batch, BatchRun, Entry};
 use crate::node::{Node, WorkerMessage};
@@ -162,6 +162,7 @@ impl Worker {
     }
 
     /// Ends all subscriptions of a connection.
+    #[expect(clippy::mutable_key_type, reason = "hashed by its id, which never changes")]
     pub fn unsubscribe_all(&self, conn: &Rc<Conn>) {
         let subscriptions = std::mem::take(&mut *conn.subscriptions.borrow_mut());
         for subscription in &subscriptions {
@@ -195,6 +196,20 @@ impl Worker {
         if !conn.is_closed() {
             conn.out.borrow_mut().append(&mut self.pool.borrow_mut(), write);
             self.mark_dirty(conn);
+            self.cut_beyond_bound(conn);
+        }
+    }
+
+    /// Cuts a connection for which more waits than may.
+    pub(crate) fn cut_beyond_bound(&self, conn: &Rc<Conn>) {
+        if conn.pending_bytes() <= self.node.limits.max_pending_bytes {
+            return;
+        }
+        self.flush(conn);
+        let pending_bytes = conn.pending_bytes();
+        if pending_bytes > self.node.limits.max_pending_bytes {
+            conn.close();
+            conn.io().cut(Cut::PendingBytes { pending_bytes });
         }
     }
 
@@ -316,7 +331,7 @@ impl Worker {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
-    fn send_outgoing(&self) {
+    pub(crate) fn send_outgoing(&self) {
         let mut outgoing = self.outgoing.borrow_mut();
         if outgoing.is_empty() {
             return;

@@ -115,7 +115,7 @@ fn on_worker<T: Send + 'static>(
     index: usize,
     work: impl FnOnce(&Rc<Worker>) -> T + Send + 'static,
 ) -> T {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     node.call(index, move |worker| sender.send(work(worker)).unwrap());
     receiver.recv().unwrap()
 }

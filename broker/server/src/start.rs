@@ -219,9 +219,8 @@ impl Broker {
         self.serving.close_all(&CloseReason::ServerShutdown).await;
         self.stop_admin.send_replace(true);
         self.stop_workers.send_replace(true);
-        for worker in self.workers.drain(..) {
-            // A worker that panicked has ended, too.
-            let _ = tokio::task::spawn_blocking(move || worker.join()).await;
+        while self.workers.iter().any(|worker| !worker.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.admin.stopped().await;
         self.files.remove();

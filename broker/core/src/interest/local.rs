@@ -36,11 +36,14 @@ impl Value for Here {
     }
 }
 
+/// A queue group's name and its members.
+pub type GroupMatch = (Arc<[u8]>, Vec<Rc<Subscription>>);
+
 /// Subscriptions that match a subject. A queue group that matched through several filters is one group.
 #[derive(Default)]
 pub struct LocalMatch {
     pub plain: Vec<Rc<Subscription>>,
-    pub queues: Vec<(Arc<[u8]>, Vec<Rc<Subscription>>)>,
+    pub queues: Vec<GroupMatch>,
 }
 
 impl LocalInterest {

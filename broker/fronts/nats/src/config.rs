@@ -24,7 +24,7 @@ pub struct NatsConfig {
     pub max_subscriptions: usize,
     /// Tokens in a subscription's subject. Default 0: no limit.
     pub max_subject_tokens: usize,
-    /// Connections accepted in a second. Default 0: no limit.
+    /// TLS handshakes begun in a second, beyond which connections are turned away. Default 0: no limit.
     pub max_connections_per_second: u32,
     /// Idle time before the server sends PING. Default 120,000 ms.
     pub ping_interval_ms: u64,

@@ -163,8 +163,8 @@ impl Connection {
             *waker = Some(cx.waker().clone());
         }
         drop(waker);
-        self.local.worker.drain_inbox();
         for _ in 0..READS_A_TURN {
+            self.local.worker.drain_inbox();
             if self.is_closing() {
                 return Poll::Ready(());
             }

@@ -90,7 +90,7 @@ pub static NATS: &[Key<NatsConfig>] = &[
             max: 1_000_000,
         },
         at!(NatsConfig, max_connections_per_second),
-        "Connections accepted in a second. 0: no limit.",
+        "TLS handshakes begun in a second, beyond which connections are turned away. 0: no limit.",
     ),
     Key::value(
         "ping_interval",
