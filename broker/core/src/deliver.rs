@@ -133,6 +133,13 @@ impl Drop for Publisher<'_> {
 
 impl Worker {
     fn publish_run(&self, publisher: &Rc<Conn>, local: &LocalAccount, run: &Run<'_>) {
+        self.send_run(publisher, local, run);
+        if let Some(recipient) = self.behind.take() {
+            *publisher.stall.borrow_mut() = Some(Stall::Recipient(recipient, Instant::now()));
+        }
+    }
+
+    fn send_run(&self, publisher: &Rc<Conn>, local: &LocalAccount, run: &Run<'_>) {
         let route = self.route(local, run.subject);
         let origin = Origin {
             worker: self.index,
@@ -150,9 +157,6 @@ impl Worker {
             };
             delivered = run.entries.len();
             self.outgoing.borrow_mut().push(address, run);
-        }
-        if let Some(recipient) = self.behind.take() {
-            *publisher.stall.borrow_mut() = Some(Stall::Recipient(recipient, Instant::now()));
         }
         if route.queues.is_empty() {
             tell_no_responders(publisher, &run.after(delivered));
@@ -395,7 +399,13 @@ impl<'a> Image<'a> {
                 .iter()
                 .any(|entry| entry.body.len() >= LARGE_BODY_BYTES)
         {
-            for entry in run.entries {
+            for (index, entry) in run.entries.iter().enumerate() {
+                if entry.body.len() < LARGE_BODY_BYTES {
+                    out.append(&mut pool, |tail| {
+                        encoder.run(tail, &run.single(index), target.id())
+                    });
+                    continue;
+                }
                 let mut skipped = 0;
                 out.append(&mut pool, |tail| {
                     skipped = encoder.head(tail, run, entry, target.id())

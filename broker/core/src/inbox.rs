@@ -12,6 +12,9 @@ pub struct Inbox<T> {
     queue: Queue<(T, usize)>,
     /// Bytes sent and not yet received.
     bytes: AtomicUsize,
+    /// Items ever sent and ever received.
+    sent: AtomicUsize,
+    received: AtomicUsize,
     waker: AtomicWaker,
 }
 
@@ -20,6 +23,8 @@ impl<T> Default for Inbox<T> {
         Self {
             queue: Queue::new(),
             bytes: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
+            received: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         }
     }
@@ -30,6 +35,7 @@ impl<T> Inbox<T> {
     /// reading its sockets (it never waits here).
     pub fn send(&self, item: T, bytes: usize) -> usize {
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.sent.fetch_add(1, Ordering::Relaxed);
         self.queue.push((item, bytes));
         self.waker.wake();
         waiting
@@ -40,10 +46,21 @@ impl<T> Inbox<T> {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// How many items were sent so far; see [`Inbox::has_reached`].
+    pub fn mark(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// All items that `mark` counted were received.
+    pub fn has_reached(&self, mark: usize) -> bool {
+        self.received.load(Ordering::Relaxed).wrapping_sub(mark) as isize >= 0
+    }
+
     /// The next item, if there is one.
     pub fn try_recv(&self) -> Option<T> {
         let (item, bytes) = self.queue.pop()?;
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.received.fetch_add(1, Ordering::Relaxed);
         Some(item)
     }
 

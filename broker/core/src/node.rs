@@ -128,8 +128,8 @@ impl Node {
         self.workers[worker].inbox.send(message, bytes)
     }
 
-    pub(crate) fn try_recv(&self, worker: usize) -> Option<WorkerMessage> {
-        self.workers[worker].inbox.try_recv()
+    pub(crate) fn inbox(&self, worker: usize) -> &Inbox<WorkerMessage> {
+        &self.workers[worker].inbox
     }
 
     /// Bytes that wait for a worker.
@@ -157,6 +157,7 @@ impl Node {
                     .name(format!("worker-{index}"))
                     .stack_size(STACK_BYTES)
                     .spawn(move || {
+                        let _guard = AbortOnPanic;
                         let worker = Worker::new(index, node);
                         let tasks = tokio::task::LocalSet::new();
                         tasks.block_on(&runtime, async move {
@@ -166,6 +167,19 @@ impl Node {
                     })
             })
             .collect()
+    }
+}
+
+/// A node without one of its workers would hang where nobody sees it; a supervisor starts a dead one again. (A panic in
+/// a connection's own task ends only that connection.)
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a worker panicked; the process ends");
+            std::process::abort();
+        }
     }
 }
 

@@ -66,7 +66,14 @@ impl Outbound {
     }
 
     fn seal(&mut self) {
-        if !self.tail.is_empty() {
+        if self.tail.is_empty() {
+            return;
+        }
+        // A few bytes must not hold a large buffer while they wait.
+        if self.tail.len() * 4 < self.tail.capacity() && !(self.sealed.is_empty() && self.written > 0) {
+            self.sealed.push_back(Chunk::Owned(self.tail.as_slice().to_vec()));
+            self.tail.clear();
+        } else {
             self.sealed
                 .push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }

@@ -16,8 +16,17 @@ pub struct Permissions {
 
 impl Permissions {
     pub fn compile(config: &Config) -> Self {
+        let publish = &config.publish;
+        // As nats-server: who may only answer may publish nothing else.
+        let only_answers =
+            config.allow_responses.is_some() && publish.allow.is_none() && publish.deny.is_empty();
+        let allow = if only_answers {
+            Some(&[][..])
+        } else {
+            publish.allow.as_deref()
+        };
         Self {
-            publish_allow: config.publish.allow.as_deref().map(SubjectSet::new),
+            publish_allow: allow.map(SubjectSet::new),
             publish_deny: SubjectSet::unless_empty(&config.publish.deny),
             // As nats-server: an empty list of allowed subscriptions is no list.
             subscribe_allow: config

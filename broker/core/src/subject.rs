@@ -23,11 +23,14 @@ pub fn is_valid_filter(filter: &[u8]) -> bool {
     is_insertable(filter)
 }
 
-/// What can stand in a trie: no empty token, `>` only in the last place.
+/// Tokens of a filter at most: a trie descends one call a token.
+pub const MAX_TOKENS: usize = 2048;
+
+/// What can stand in a trie: no empty token, `>` only in the last place, [`MAX_TOKENS`] tokens at most.
 pub fn is_insertable(filter: &[u8]) -> bool {
     let mut after_full_wildcard = false;
-    for token in tokens(filter) {
-        if token.is_empty() || after_full_wildcard {
+    for (index, token) in tokens(filter).enumerate() {
+        if index >= MAX_TOKENS || token.is_empty() || after_full_wildcard {
             return false;
         }
         after_full_wildcard = token == b">";

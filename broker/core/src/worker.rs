@@ -24,6 +24,11 @@ pub(crate) struct LocalAccount {
     past: Cell<Traffic>,
 }
 
+/// Messages of other workers handled before a connection's turn goes on: its peers wait meanwhile.
+const MESSAGES_A_DRAIN: usize = 4;
+/// Queue groups of one filter on one worker: matching looks at all of them.
+const MAX_GROUPS: usize = 1024;
+
 /// What one worker owns. Never leaves its thread.
 pub struct Worker {
     pub(crate) index: usize,
@@ -51,6 +56,8 @@ pub enum SubscribeError {
     BadSubject,
     /// The account has no place for one more.
     AccountLimit,
+    /// The filter has too many queue groups.
+    GroupLimit,
 }
 
 impl Worker {
@@ -141,6 +148,9 @@ impl Worker {
         let Some(local) = self.account(conn.account()) else {
             return Err(SubscribeError::AccountLimit);
         };
+        if queue.is_some_and(|name| local.interest.borrow().groups_beside(filter, name) >= MAX_GROUPS) {
+            return Err(SubscribeError::GroupLimit);
+        }
         if !local.account.try_subscribe() {
             return Err(SubscribeError::AccountLimit);
         }
@@ -266,17 +276,22 @@ impl Worker {
         *self.routes.borrow_mut() = RouteCache::new(self.node.limits.route_cache_entries);
     }
 
-    /// Handles what other workers have sent so far. A connection calls it before it reads: whatever was published
-    /// before its next command was sent is then delivered before that command is answered.
-    pub fn drain_inbox(self: &Rc<Self>) {
-        let mut drained = false;
-        while let Some(message) = self.node.try_recv(self.index) {
+    /// Handles a little of what other workers sent. A connection calls it before it reads, until all is done that
+    /// was sent before (`mark`: a first call gives `None` and gets one): whatever was published before its next
+    /// command came is then delivered before that command is answered. `None`: done.
+    pub fn drain_inbox(self: &Rc<Self>, mark: Option<usize>) -> Option<usize> {
+        let inbox = self.node.inbox(self.index);
+        let mark = mark.unwrap_or_else(|| inbox.mark());
+        let mut drained = 0;
+        while drained < MESSAGES_A_DRAIN && !inbox.has_reached(mark) {
+            let Some(message) = inbox.try_recv() else { break };
             self.receive(message, self);
-            drained = true;
+            drained += 1;
         }
-        if drained {
+        if drained > 0 {
             self.finish_batch();
         }
+        (!inbox.has_reached(mark)).then_some(mark)
     }
 
     /// Handles what other threads sent.

@@ -150,6 +150,13 @@ impl Transport {
             .is_some_and(|wrapped| wrapped.written < wrapped.wire.len())
     }
 
+    /// Layers made more than they should before the socket takes some of it.
+    pub fn has_much_wire(&self) -> bool {
+        self.wrapped
+            .as_ref()
+            .is_some_and(|wrapped| wrapped.wire.len() - wrapped.written > WIRE_BYTES)
+    }
+
     /// Writes what layers made.
     ///
     /// # Errors

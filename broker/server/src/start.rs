@@ -200,14 +200,20 @@ impl Broker {
         let mut nats = new.nats.clone();
         nats.listen = self.options.nats.listen.clone();
         nats.server_name.clone_from(&self.options.nats.server_name);
-        if let Err(error) = self.serving.reload(nats, auth).await {
+        if let Err(error) = self.serving.reload(nats.clone(), auth).await {
             return tracing::error!("Failed to reload server configuration: {error}");
         }
         if let Err(error) = log.reload(&new.log) {
             tracing::error!("cannot change the log: {error}");
         }
+        let old = &self.options;
         self.options = Options {
-            personality: self.options.personality,
+            personality: old.personality,
+            nats,
+            admin: old.admin.clone(),
+            limits: old.limits.clone(),
+            data_dir: old.data_dir.clone(),
+            ports_file_dir: old.ports_file_dir.clone(),
             ..new
         };
         tracing::info!("Reloaded server configuration");

@@ -222,7 +222,11 @@ impl Authenticator {
             key.verify(shown.nonce, shown.signature).ok()
         };
         match self.allowed(shown.nkey, shown) {
-            Some(user) if user.config.credential == Credential::Nkey && signed().is_some() => {
+            Some(user)
+                if user.config.credential == Credential::Nkey
+                    && !shown.nonce.is_empty()
+                    && signed().is_some() =>
+            {
                 Verdict::Accepted(user.identity.clone())
             }
             _ => Verdict::Refused,

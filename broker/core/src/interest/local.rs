@@ -117,6 +117,15 @@ impl LocalInterest {
         });
     }
 
+    /// Queue groups at `filter` other than `name`; 0 when `name` is one of them.
+    pub fn groups_beside(&self, filter: &[u8], name: &[u8]) -> usize {
+        let Some(here) = self.shards[shard_of(filter)].0.get(filter) else {
+            return 0;
+        };
+        let known = here.queues.iter().any(|queue| *queue.name == *name);
+        if known { 0 } else { here.queues.len() }
+    }
+
     /// All subscriptions that match `subject`.
     pub fn matches(&self, subject: &[u8]) -> LocalMatch {
         let mut found = LocalMatch::default();

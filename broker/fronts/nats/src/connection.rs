@@ -56,6 +56,8 @@ pub struct Connection {
     closing: RefCell<Option<CloseReason>>,
     /// The socket takes nothing any more.
     broken: Cell<bool>,
+    /// What other workers sent before this connection's turn, and is not handled yet.
+    must_reach: Cell<Option<usize>>,
     pub(crate) last_activity: Cell<Instant>,
     pub(crate) stalls: Cell<u64>,
 }
@@ -112,11 +114,12 @@ impl Connection {
             blocked_since: Cell::new(None),
             closing: RefCell::default(),
             broken: Cell::new(false),
+            must_reach: Cell::new(None),
             last_activity: Cell::new(now),
             stalls: Cell::new(0),
         });
         let account = local.front.node.accounts.global().id;
-        let io = Box::new(Io(Rc::clone(&connection)));
+        let io = Box::new(Io(Rc::downgrade(&connection)));
         let conn = Conn::new(id, account, &encoder::WITHOUT_HEADERS, io);
         // Only set here.
         let _ = connection.conn.set(Rc::downgrade(&conn));
@@ -164,12 +167,19 @@ impl Connection {
         }
         drop(waker);
         for _ in 0..READS_A_TURN {
-            self.local.worker.drain_inbox();
             if self.is_closing() {
                 return Poll::Ready(());
             }
             if self.blocked_since.get().is_some() {
                 self.poll_writable(conn, cx);
+            }
+            if self.is_clogged(conn) {
+                return Poll::Pending;
+            }
+            self.must_reach
+                .set(self.local.worker.drain_inbox(self.must_reach.get()));
+            if self.must_reach.get().is_some() {
+                break;
             }
             if self.session.borrow().is_paused() {
                 ready!(crate::session::poll_resume(self, conn, cx));
@@ -189,6 +199,14 @@ impl Connection {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Its answers are not taken: no more questions are, either. The socket's next readiness, or the write deadline,
+    /// goes on from there.
+    fn is_clogged(&self, conn: &Conn) -> bool {
+        self.blocked_since.get().is_some()
+            && (conn.pending_bytes() > self.local.front.node.limits.max_pending_bytes / 2
+                || self.transport.borrow().has_much_wire())
     }
 
     fn poll_stall(&self, stall: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
@@ -459,7 +477,17 @@ impl Connection {
     }
 }
 
+/// Ends the connection also when its task panics.
+struct EndGuard(Rc<Conn>, Rc<Connection>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.1.end(&self.0);
+    }
+}
+
 async fn serve(conn: Rc<Conn>, connection: Rc<Connection>) {
+    let _end = EndGuard(Rc::clone(&conn), Rc::clone(&connection));
     connection.handle_rest(&conn);
     let mut stall = None;
     std::future::poll_fn(|cx| connection.poll(&conn, &mut stall, cx)).await;
@@ -470,19 +498,20 @@ async fn serve(conn: Rc<Conn>, connection: Rc<Connection>) {
         std::future::poll_fn(|cx| connection.poll_farewell(&conn, cx)),
     )
     .await;
-    connection.end(&conn);
 }
 
 fn read_error(error: io::Error) -> CloseReason {
     CloseReason::Read(error.to_string())
 }
 
-/// The core's handle to a connection.
-struct Io(Rc<Connection>);
+/// The core's handle to a connection; routes that remember a closed one keep no more of it than this.
+struct Io(Weak<Connection>);
 
 impl ConnIo for Io {
     fn flush(&self, out: &mut Outbound, pool: &mut BufferPool) {
-        let connection = &self.0;
+        let Some(connection) = self.0.upgrade() else {
+            return;
+        };
         if connection.blocked_since.get().is_some() {
             return;
         }
@@ -505,12 +534,17 @@ impl ConnIo for Io {
     }
 
     fn cut(&self, reason: Cut) {
-        self.0.close(reason.into());
+        if let Some(connection) = self.0.upgrade() {
+            connection.close(reason.into());
+        }
     }
 
     fn no_responders(&self, subject: &[u8], reply: &[u8]) {
-        if let Some(conn) = self.0.conn.get().and_then(Weak::upgrade) {
-            crate::session::no_responders(&self.0, &conn, subject, reply);
+        let Some(connection) = self.0.upgrade() else {
+            return;
+        };
+        if let Some(conn) = connection.conn.get().and_then(Weak::upgrade) {
+            crate::session::no_responders(&connection, &conn, subject, reply);
         }
     }
 }

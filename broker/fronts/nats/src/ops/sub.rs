@@ -51,7 +51,9 @@ pub(crate) fn subscribe(
             .enqueue(conn, |out| out.extend_from_slice(encode::OK)),
         Ok(()) => {}
         Err(SubscribeError::BadSubject) => send_error(connection, conn, "Invalid Subject"),
-        Err(SubscribeError::AccountLimit) => send_error(connection, conn, "maximum subscriptions exceeded"),
+        Err(SubscribeError::AccountLimit | SubscribeError::GroupLimit) => {
+            send_error(connection, conn, "maximum subscriptions exceeded")
+        }
     }
 }
 
