@@ -167,11 +167,11 @@ async fn acknowledgements_that_nobody_reads_are_bounded() -> Result<()> {
 
 #[tokio::test]
 async fn errors_that_nobody_reads_are_bounded() -> Result<()> {
-    let config = "authorization { users [ {user: a, password: p, permissions: { subscribe: b } } ] }";
-    never_reads_what_it_causes(config, "", "SUB a 1\r\n").await
+    let config = "authorization { users [ {user: a, password: p, permissions: { subscribe: unused } } ] }";
+    never_reads_what_it_causes(config, "", "SUB a 2\r\n").await
 }
 
 #[tokio::test]
 async fn no_responders_that_nobody_reads_are_bounded() -> Result<()> {
-    never_reads_what_it_causes("", "SUB r 1\r\n", "PUB nobody r 0\r\n\r\n").await
+    never_reads_what_it_causes("", "SUB r 2\r\n", "PUB nobody r 0\r\n\r\n").await
 }
