@@ -159,7 +159,10 @@ async fn pings_of_the_websocket_are_answered() -> Result<()> {
     ws.stream.send(Message::Ping("there?".into())).await?;
     loop {
         match ws.next().await? {
-            Message::Pong(text) => return Ok(assert_eq!(text, "there?")),
+            Message::Pong(text) => {
+                assert_eq!(text, "there?");
+                return Ok(());
+            }
             Message::Binary(_) => {}
             other => bail!("{other:?}"),
         }
