@@ -125,7 +125,7 @@ async fn a_socket_that_stays_full_is_cut_at_the_write_deadline() -> Result<()> {
 
 #[tokio::test]
 async fn who_never_reads_answers_to_its_own_requests_is_cut_too() -> Result<()> {
-    let server = start("max_pending: 1MB\nwrite_deadline: \"60s\"")?;
+    let server = start("max_pending: 1MB\nwrite_deadline: \"500ms\"")?;
     let mut deaf = deaf_subscriber(&server, "", "echo").await?;
     let mut other = Wire::login(server.nats_address()?, "").await?;
     let echo = publication("echo", numbered(0));
@@ -139,7 +139,7 @@ async fn who_never_reads_answers_to_its_own_requests_is_cut_too() -> Result<()> 
 
 /// Repeats these commands without ever reading what they cause; the broker has to have enough of it.
 async fn never_reads_what_it_causes(config: &str, before: &str, commands: &str) -> Result<()> {
-    let server = start(&format!("max_pending: 1MB\nwrite_deadline: \"60s\"\n{config}"))?;
+    let server = start(&format!("max_pending: 1MB\nwrite_deadline: \"500ms\"\n{config}"))?;
     let address = server.nats_address()?;
     let mut other = Wire::login(address, USER_A).await?;
     let mut deaf = deaf_subscriber(&server, USER_A, "unused").await?;

@@ -1,13 +1,15 @@
 //! On the path of a subject that was seen before there is no allocation a message: counted by the allocator itself.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::mpsc;
 
+use common::{connect, on_worker};
 use mainstem_core::config::CoreLimits;
-use mainstem_core::{BufferPool, Conn, ConnIo, Cut, Encoder, Entry, Node, Outbound, Publisher, Run, Worker};
+use mainstem_core::{Conn, Node, Publisher, Worker};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -39,54 +41,6 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Writes bodies and nothing else.
-struct Plain;
-
-static PLAIN: Plain = Plain;
-
-impl Encoder for Plain {
-    fn run(&self, out: &mut Vec<u8>, run: &Run<'_>, _id: &[u8]) {
-        for entry in run.entries {
-            out.extend_from_slice(run.bytes(entry.body));
-        }
-    }
-
-    fn head(&self, _out: &mut Vec<u8>, _run: &Run<'_>, _entry: &Entry, _id: &[u8]) -> usize {
-        0
-    }
-
-    fn tail(&self) -> &'static [u8] {
-        b""
-    }
-}
-
-/// A socket that takes everything.
-struct Sink;
-
-impl ConnIo for Sink {
-    fn flush(&self, out: &mut Outbound, pool: &mut BufferPool) {
-        out.advance(out.pending(), pool);
-    }
-
-    fn cut(&self, reason: Cut) {
-        panic!("cut: {reason:?}");
-    }
-
-    fn no_responders(&self, _subject: &[u8], _reply: &[u8]) {}
-}
-
-fn connect(worker: &Rc<Worker>) -> Rc<Conn> {
-    let node = worker.node();
-    let conn = Conn::new(
-        node.next_conn_id(),
-        node.accounts.global().id,
-        &PLAIN,
-        Box::new(Sink),
-    );
-    worker.add(&conn);
-    conn
-}
-
 /// Publishes `messages` messages of several subjects as one read batch.
 fn publish(worker: &Worker, conn: &Rc<Conn>, messages: usize) {
     const BUFFER: &[u8] = b"orders.eu.newpayload";
@@ -108,16 +62,6 @@ fn count(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
-}
-
-fn on_worker<T: Send + 'static>(
-    node: &Node,
-    index: usize,
-    work: impl FnOnce(&Rc<Worker>) -> T + Send + 'static,
-) -> T {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    node.call(index, move |worker| sender.send(work(worker)).unwrap());
-    receiver.recv().unwrap()
 }
 
 #[test]
