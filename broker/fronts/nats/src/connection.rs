@@ -53,6 +53,8 @@ pub struct Connection {
     waker: RefCell<Option<Waker>>,
     /// The socket took less than there was.
     blocked_since: Cell<Option<Instant>>,
+    /// When the timers look at a stuck write next.
+    write_watch: Cell<Option<Instant>>,
     closing: RefCell<Option<CloseReason>>,
     /// The socket takes nothing any more.
     broken: Cell<bool>,
@@ -112,6 +114,7 @@ impl Connection {
             }),
             waker: RefCell::default(),
             blocked_since: Cell::new(None),
+            write_watch: Cell::new(None),
             closing: RefCell::default(),
             broken: Cell::new(false),
             must_reach: Cell::new(None),
@@ -403,10 +406,21 @@ impl Connection {
     fn block(&self, id: u64) {
         if self.blocked_since.get().is_none() {
             self.blocked_since.set(Some(Instant::now()));
-            if let Some(deadline) = self.write_deadline() {
-                self.local.timers.schedule(deadline, id);
-            }
+            self.watch_write(id);
             self.wake();
+        }
+    }
+
+    /// Looks again when the write deadline has come; one outstanding look is enough, however often the socket fills.
+    pub(crate) fn watch_write(&self, id: u64) {
+        let now = Instant::now();
+        if self.write_watch.get().is_some_and(|at| at > now) {
+            return;
+        }
+        let deadline = self.write_deadline();
+        self.write_watch.set(deadline);
+        if let Some(deadline) = deadline {
+            self.local.timers.schedule(deadline, id);
         }
     }
 

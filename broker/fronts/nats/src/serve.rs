@@ -156,6 +156,9 @@ impl Serving {
     pub async fn lame_duck(&mut self, whole: Duration, grace: Duration) {
         self.stop_accepting().await;
         self.front.set_lame_duck();
+        if self.front.node.connections() == 0 {
+            return;
+        }
         self.broadcast_info().await;
         tokio::time::sleep(grace.min(whole)).await;
         let clients = self.front.node.connections().max(1);

@@ -66,8 +66,11 @@ impl Connection {
             self.close(CloseReason::AuthenticationTimeout);
         } else if self.write_deadline().is_some_and(|deadline| now >= deadline) {
             self.close(CloseReason::SlowConsumerDeadline);
-        } else if now >= next_ping {
-            self.on_ping_time(conn, now);
+        } else {
+            self.watch_write(conn.id());
+            if now >= next_ping {
+                self.on_ping_time(conn, now);
+            }
         }
     }
 
