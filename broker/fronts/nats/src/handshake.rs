@@ -27,13 +27,13 @@ pub struct NatsGreeter(pub Arc<Front>);
 impl Greeter for NatsGreeter {
     type State = Greeting;
 
-    fn greet(&self, peer: SocketAddr, local: SocketAddr) -> (Bytes, Greeting) {
+    fn greet(&self, peer: SocketAddr, _local: SocketAddr) -> (Bytes, Greeting) {
         let greeting = Greeting {
             id: self.0.node.next_conn_id(),
             nonce: nonce(),
         };
         let mut line = Vec::new();
-        client_info(&self.0, greeting.id, &greeting.nonce, peer, Some(local), false).encode(&mut line);
+        client_info(&self.0, greeting.id, &greeting.nonce, peer, false).encode(&mut line);
         (Bytes::from(line), greeting)
     }
 
@@ -54,14 +54,7 @@ pub fn nonce() -> String {
 }
 
 /// INFO for one client.
-pub fn client_info(
-    front: &Front,
-    id: u64,
-    nonce: &str,
-    peer: SocketAddr,
-    _local: Option<SocketAddr>,
-    websocket: bool,
-) -> Info {
+pub fn client_info(front: &Front, id: u64, nonce: &str, peer: SocketAddr, websocket: bool) -> Info {
     let mut info = front.info(websocket);
     info.client_id = id;
     info.client_ip = peer.ip().to_canonical().to_string();

@@ -13,14 +13,7 @@ pub(crate) fn send(connection: &Connection, conn: &Rc<Conn>, connect_info: bool)
     let front = &connection.local.front;
     let facts = &connection.facts;
     let mut session = connection.session.borrow_mut();
-    let mut info = handshake::client_info(
-        front,
-        conn.id(),
-        &session.nonce,
-        facts.peer,
-        None,
-        facts.ws.is_some(),
-    );
+    let mut info = handshake::client_info(front, conn.id(), &session.nonce, facts.peer, facts.ws.is_some());
     info.max_payload = session.limits.max_payload;
     if connect_info {
         info.connect_info = true;
