@@ -1,0 +1,1 @@
+//! JetStream semantics: the replicated state machine of streams and consumers.

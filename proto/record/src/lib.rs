@@ -1,0 +1,1 @@
+//! The form in which messages and commands are kept and sent between nodes.
