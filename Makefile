@@ -20,7 +20,7 @@ help: ## show this
 
 .PHONY: build
 build: ## build bin/mainstem, and bin/nats-server as a link to it
-	@.ci/need cargo cc
+	@.ci/need cargo cc c++ libclang
 	cargo build $(CARGO_FLAGS) --package mainstem
 	@mkdir -p bin
 	@install -m 755 $(CARGO_TARGET_DIR)/release/mainstem bin/.mainstem && mv bin/.mainstem bin/mainstem
@@ -47,7 +47,7 @@ loom: ## model the hand-over between workers: every schedule with up to three pr
 
 .PHONY: lint
 lint: ## check format and lints
-	@.ci/need cargo cc
+	@.ci/need cargo cc c++ libclang
 	cargo fmt --all -- --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 
