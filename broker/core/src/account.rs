@@ -1,13 +1,15 @@
 //! Accounts: every subject belongs to one, and nothing crosses from one to another.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use crate::config::{AccountConfig, GLOBAL_ACCOUNT};
 use crate::interest::NodeInterest;
+use crate::subject;
+use crate::tap::{Tap, TapId, TapInterest};
 
 /// Place of an account in the node's list; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +23,8 @@ pub struct Account {
     limits: ArcSwap<AccountConfig>,
     connections: AtomicU32,
     subscriptions: AtomicU32,
+    /// Taps that ever were.
+    taps: AtomicU64,
 }
 
 impl Account {
@@ -54,6 +58,30 @@ impl Account {
     /// Subscriptions now.
     pub fn subscriptions(&self) -> u32 {
         self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// Has `tap` take what is published to the subjects that `filter` matches, from the next run on. `None`: the
+    /// filter cannot match anything.
+    pub fn add_tap(&self, filter: &[u8], tap: Arc<dyn Tap>) -> Option<TapId> {
+        if !subject::is_insertable(filter) {
+            return None;
+        }
+        let number = self.taps.fetch_add(1, Ordering::Relaxed);
+        self.interest.add_tap(filter, TapInterest { number, tap });
+        Some(TapId {
+            filter: Box::from(filter),
+            number,
+        })
+    }
+
+    /// Takes a tap away; a run that is on its way may still reach it.
+    pub fn remove_tap(&self, id: &TapId) {
+        self.interest.remove_tap(&id.filter, id.number);
+    }
+
+    /// Somebody subscribes to the subject, on any worker.
+    pub fn has_interest(&self, subject: &[u8]) -> bool {
+        self.interest.has_subscribers(subject)
     }
 
     /// Largest payload in bytes, where the account has a limit of its own.
@@ -120,6 +148,7 @@ impl Accounts {
             }),
             connections: AtomicU32::new(0),
             subscriptions: AtomicU32::new(0),
+            taps: AtomicU64::new(0),
         });
         let mut longer = Vec::clone(&list);
         longer.push(Arc::clone(&account));

@@ -12,6 +12,7 @@ use crate::message::{Entry, Run};
 use crate::outbound::{BufferPool, Outbound};
 use crate::permissions::Permissions;
 use crate::subscription::{ById, Subscription};
+use crate::tap::Tap;
 
 /// Writes a protocol's delivery frames. One static instance a kind of connection: the core calls it on the hot
 /// path, for a whole run at a time.
@@ -68,6 +69,8 @@ pub(crate) enum Stall {
     Worker(usize),
     /// Another worker asked for it.
     Until(Instant),
+    /// A tap has no room.
+    Tap(Arc<dyn Tap>),
 }
 
 /// How long a slow recipient holds a publisher back, at most.
@@ -239,7 +242,7 @@ impl Conn {
             return;
         };
         for entry in run.entries.iter().filter(|entry| !entry.reply.is_empty()) {
-            let reply = run.bytes(entry.reply);
+            let reply = run.reply(entry);
             if rights.permissions.may_publish(reply) {
                 continue;
             }

@@ -1,15 +1,18 @@
 //! From a publisher to its recipients: runs, queue groups, and what arrives from other workers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::conn::{Conn, Encoder, STALL, Stall};
+use crate::inject::Matched;
 use crate::message::{Address, Batch, BatchRun, Entry, Origin, Run, Span};
 use crate::node::WorkerMessage;
 use crate::route::{Pick, QueueRoute, Route};
 use crate::subscription::Subscription;
+use crate::tap::Source;
 use crate::worker::{LocalAccount, Worker};
 
 /// A body of at least this size stays where it is, when its buffer is reference-counted.
@@ -115,6 +118,7 @@ impl<'a> Publisher<'a> {
             let run = Run {
                 subject: self.subject,
                 buffer: self.buffer,
+                names: self.buffer,
                 entries: &self.entries,
                 shared: self.shared,
             };
@@ -146,6 +150,10 @@ impl Worker {
             conn: publisher.id(),
         };
         let mut delivered = self.deliver_plain(&route.plain, run, Some(publisher));
+        if !route.taps.is_empty() {
+            delivered = run.entries.len();
+            self.tap(&route, publisher, run);
+        }
         if route.workers != 0 {
             let address = Address {
                 account: local.account.id,
@@ -153,7 +161,8 @@ impl Worker {
                 queue: None,
                 redirected: false,
                 sole: delivered == 0 && route.queues.is_empty() && route.workers.is_power_of_two(),
-                origin,
+                origin: Some(origin),
+                route: None,
             };
             delivered = run.entries.len();
             self.outgoing.borrow_mut().push(address, run);
@@ -174,6 +183,21 @@ impl Worker {
         }
     }
 
+    /// Gives a run to the taps of its route.
+    fn tap(&self, route: &Route, publisher: &Rc<Conn>, run: &Run<'_>) {
+        let source = Source {
+            account: publisher.account(),
+            worker: self.index,
+            conn: publisher.id(),
+        };
+        for tap in &route.taps {
+            tap.take(source, run);
+            if tap.is_full() {
+                *publisher.stall.borrow_mut() = Some(Stall::Tap(Arc::clone(tap)));
+            }
+        }
+    }
+
     /// Gives one message to one member of a queue group; false when it has none.
     fn deliver_queue(
         &self,
@@ -186,7 +210,7 @@ impl Worker {
         match queue.pick(self.random()) {
             None => false,
             Some(Pick::Worker(worker)) => {
-                self.redirect(queue, run, local, origin, worker, false);
+                self.redirect(queue, run, local, Hop::first(origin, worker));
                 true
             }
             Some(Pick::Member(first)) => {
@@ -197,7 +221,7 @@ impl Worker {
                 let Some((worker, _)) = queue.workers.first() else {
                     return false;
                 };
-                self.redirect(queue, run, local, origin, *worker, false);
+                self.redirect(queue, run, local, Hop::first(origin, *worker));
                 true
             }
         }
@@ -220,22 +244,15 @@ impl Worker {
         false
     }
 
-    fn redirect(
-        &self,
-        queue: &QueueRoute,
-        run: &Run<'_>,
-        local: &LocalAccount,
-        origin: Origin,
-        worker: usize,
-        redirected: bool,
-    ) {
+    fn redirect(&self, queue: &QueueRoute, run: &Run<'_>, local: &LocalAccount, hop: Hop<'_>) {
         let address = Address {
             account: local.account.id,
-            workers: 1 << worker,
+            workers: 1 << hop.worker,
             queue: Some(&queue.name),
-            redirected,
+            redirected: hop.redirected,
             sole: true,
-            origin,
+            origin: hop.origin,
+            route: hop.route,
         };
         self.outgoing.borrow_mut().push(address, run);
     }
@@ -299,6 +316,7 @@ impl Worker {
 
     /// Delivers a batch of another worker.
     pub(crate) fn deliver_batch(&self, batch: &Batch) {
+        let mut matched = Matched::new(self);
         for batch_run in batch
             .runs
             .iter()
@@ -308,18 +326,21 @@ impl Worker {
                 continue;
             };
             let run = batch.run(batch_run);
-            let route = self.route(&local, run.subject);
             match batch.queue(batch_run) {
+                Some(name) => self.deliver_sent_to_queue(&local, name, &run, batch, batch_run),
+                None if batch_run.origin.is_none() => {
+                    self.deliver_plain(matched.targets(&local, batch.route(batch_run)), &run, None);
+                }
                 None => {
+                    let route = self.route(&local, run.subject);
                     let delivered = self.deliver_plain(&route.plain, &run, None);
                     if batch_run.sole {
                         self.tell_origin(batch_run.origin, &run.after(delivered));
                     }
                 }
-                Some(name) => self.deliver_sent_to_queue(&local, &route, name, &run, batch_run),
             }
             if self.behind.take().is_some() {
-                self.hold_back(batch_run.origin);
+                self.hold_back(batch_run.origin, batch);
             }
         }
     }
@@ -328,11 +349,13 @@ impl Worker {
     fn deliver_sent_to_queue(
         &self,
         local: &LocalAccount,
-        route: &Route,
         name: &[u8],
         run: &Run<'_>,
+        batch: &Batch,
         batch_run: &BatchRun,
     ) {
+        let subject = batch.route(batch_run);
+        let route = self.route(local, subject);
         let queue = route.queues.iter().find(|queue| *queue.name == *name);
         if let Some(queue) = queue {
             let members = queue.members.len() as u64;
@@ -342,15 +365,22 @@ impl Worker {
             if let Some((worker, _)) = queue.workers.first()
                 && !batch_run.redirected
             {
-                return self.redirect(queue, run, local, batch_run.origin, *worker, true);
+                let hop = Hop {
+                    worker: *worker,
+                    redirected: true,
+                    origin: batch_run.origin,
+                    route: Some(subject),
+                };
+                return self.redirect(queue, run, local, hop);
             }
         }
         self.tell_origin(batch_run.origin, run);
     }
 
-    fn tell_origin(&self, origin: Origin, run: &Run<'_>) {
+    fn tell_origin(&self, origin: Option<Origin>, run: &Run<'_>) {
+        let Some(origin) = origin else { return };
         for entry in run.entries.iter().filter(|entry| !entry.reply.is_empty()) {
-            let (subject, reply) = (run.subject.to_vec(), run.bytes(entry.reply).to_vec());
+            let (subject, reply) = (run.subject.to_vec(), run.reply(entry).to_vec());
             let call = Box::new(move |worker: &Rc<Worker>| {
                 if let Some(conn) = worker.conn(origin.conn) {
                     conn.io().no_responders(&subject, &reply);
@@ -361,7 +391,10 @@ impl Worker {
         }
     }
 
-    fn hold_back(&self, origin: Origin) {
+    fn hold_back(&self, origin: Option<Origin>, batch: &Batch) {
+        let Some(origin) = origin else {
+            return batch.gate.iter().for_each(|gate| gate.close_for(STALL));
+        };
         let end = Instant::now() + STALL;
         let call = Box::new(move |worker: &Rc<Worker>| {
             if let Some(conn) = worker.conn(origin.conn) {
@@ -374,7 +407,27 @@ impl Worker {
 
 fn tell_no_responders(publisher: &Rc<Conn>, run: &Run<'_>) {
     for entry in run.entries.iter().filter(|entry| !entry.reply.is_empty()) {
-        publisher.io().no_responders(run.subject, run.bytes(entry.reply));
+        publisher.io().no_responders(run.subject, run.reply(entry));
+    }
+}
+
+/// The way of a message of a queue group to another worker.
+struct Hop<'a> {
+    worker: usize,
+    /// It is the second.
+    redirected: bool,
+    origin: Option<Origin>,
+    route: Option<&'a [u8]>,
+}
+
+impl Hop<'_> {
+    fn first(origin: Origin, worker: usize) -> Self {
+        Self {
+            worker,
+            redirected: false,
+            origin: Some(origin),
+            route: None,
+        }
     }
 }
 

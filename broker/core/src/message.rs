@@ -1,10 +1,12 @@
 //! Messages on their way: runs of one subject, and batches of runs between workers.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::account::AccountId;
+use crate::inject::Gate;
 use crate::interest::WorkerMask;
 
 /// A place in a buffer.
@@ -51,12 +53,12 @@ impl Span {
     }
 }
 
-/// One message of a run. Places are in the run's buffer.
+/// One message of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Reply subject; empty: none.
+    /// Reply subject, in the run's `names`; empty: none.
     pub reply: Span,
-    /// Headers and payload.
+    /// Headers and payload, in the run's `buffer`.
     pub body: Span,
     /// Bytes of the body that are headers.
     pub header_len: u32,
@@ -66,8 +68,10 @@ pub struct Entry {
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
     pub subject: &'a [u8],
-    /// What the entries point into.
+    /// What the bodies point into.
     pub buffer: &'a [u8],
+    /// What the reply subjects point into.
+    pub names: &'a [u8],
     pub entries: &'a [Entry],
     /// Set when `buffer` is reference-counted: large bodies can then be delivered without a copy.
     pub shared: Option<&'a Bytes>,
@@ -77,6 +81,18 @@ impl<'a> Run<'a> {
     #[inline]
     pub fn bytes(&self, span: Span) -> &'a [u8] {
         &self.buffer[span.range()]
+    }
+
+    /// The reply subject of one of its entries; empty: none.
+    #[inline]
+    pub fn reply(&self, entry: &Entry) -> &'a [u8] {
+        &self.names[entry.reply.range()]
+    }
+
+    /// Headers and payload of one of its entries.
+    #[inline]
+    pub fn body(&self, entry: &Entry) -> &'a [u8] {
+        &self.buffer[entry.body.range()]
     }
 
     /// The same run with its first `count` entries.
@@ -117,6 +133,8 @@ pub(crate) struct Batch {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     pub(crate) runs: Vec<BatchRun>,
+    /// Closed when a recipient of what the broker itself sent is behind.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// One run of a batch.
@@ -130,11 +148,35 @@ pub(crate) struct BatchRun {
     pub(crate) redirected: bool,
     /// Nobody else gets it: if nobody there takes it, the publisher is to be told.
     pub(crate) sole: bool,
-    /// Who published it: to be told when it goes nowhere, or to be held back.
-    pub(crate) origin: Origin,
+    /// Who published it: to be told when it goes nowhere, or to be held back. `None`: the broker itself.
+    pub(crate) origin: Option<Origin>,
+    /// What clients see.
     subject: Span,
-    entries: Range<u32>,
+    /// What decides where it goes: the subject, except for what the broker sends to an inbox.
+    route: Span,
+    pub(crate) entries: Range<u32>,
     shared: Option<Bytes>,
+}
+
+/// One message of the broker itself.
+pub(crate) struct Message<'a> {
+    /// What decides where it goes.
+    pub(crate) route: &'a [u8],
+    /// What clients see.
+    pub(crate) subject: &'a [u8],
+    /// Empty: none.
+    pub(crate) reply: &'a [u8],
+    /// Bytes of the body that are headers.
+    pub(crate) header_len: usize,
+    pub(crate) body: Body<'a>,
+}
+
+/// Headers and payload.
+pub(crate) enum Body<'a> {
+    /// To be copied.
+    Parts(&'a [u8], &'a [u8]),
+    /// Stays where it is.
+    Shared(&'a Bytes),
 }
 
 /// A publisher, named across workers.
@@ -151,7 +193,9 @@ pub(crate) struct Address<'a> {
     pub(crate) queue: Option<&'a [u8]>,
     pub(crate) redirected: bool,
     pub(crate) sole: bool,
-    pub(crate) origin: Origin,
+    pub(crate) origin: Option<Origin>,
+    /// What decides where it goes, if not the run's subject.
+    pub(crate) route: Option<&'a [u8]>,
 }
 
 /// Room that a batch starts with, at most.
@@ -184,11 +228,9 @@ impl Batch {
         }
         let queue = address.queue.map(|queue| self.put(queue));
         let subject = self.put(run.subject);
+        let route = address.route.map_or(subject, |route| self.put(route));
         let first = self.entries.len() as u32;
-        match run.shared {
-            Some(_) => self.entries.extend_from_slice(run.entries),
-            None => self.copy_entries(run),
-        }
+        self.copy_entries(run);
         self.runs.push(BatchRun {
             account: address.account,
             workers: address.workers,
@@ -197,26 +239,101 @@ impl Batch {
             sole: address.sole,
             origin: address.origin,
             subject,
+            route,
             entries: first..self.entries.len() as u32,
             shared: run.shared.cloned(),
         });
     }
 
+    /// Adds a message of the broker itself; [`BatchRun::workers`] is still to be set. It joins the last run where that
+    /// is alike.
+    pub(crate) fn add(&mut self, account: AccountId, message: &Message<'_>) {
+        let reply = self.put_unless_empty(message.reply);
+        let (body, shared) = match &message.body {
+            Body::Parts(headers, payload) => {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(headers);
+                self.bytes.extend_from_slice(payload);
+                (Span::new(start, self.bytes.len() - start), None)
+            }
+            Body::Shared(bytes) => (Span::new(0, bytes.len()), Some((*bytes).clone())),
+        };
+        self.entries.push(Entry {
+            reply,
+            body,
+            header_len: message.header_len as u32,
+        });
+        let end = self.entries.len() as u32;
+        if shared.is_none()
+            && let Some(last) = self.runs.last()
+            && last.shared.is_none()
+            && self.bytes[last.subject.range()] == *message.subject
+            && self.bytes[last.route.range()] == *message.route
+            && let Some(last) = self.runs.last_mut()
+        {
+            last.entries.end = end;
+            return;
+        }
+        let subject = self.put(message.subject);
+        let route = if message.route == message.subject {
+            subject
+        } else {
+            self.put(message.route)
+        };
+        self.runs.push(BatchRun {
+            account,
+            workers: 0,
+            queue: None,
+            redirected: false,
+            sole: false,
+            origin: None,
+            subject,
+            route,
+            entries: end - 1..end,
+            shared,
+        });
+    }
+
+    /// Sends one message of a run to a worker for a queue group too.
+    pub(crate) fn add_queue_run(&mut self, at: usize, entry: u32, queue: &[u8], worker: usize) {
+        let queue = self.put(queue);
+        let of = &self.runs[at];
+        let run = BatchRun {
+            account: of.account,
+            workers: 1 << worker,
+            queue: Some(queue),
+            redirected: false,
+            sole: false,
+            origin: None,
+            subject: of.subject,
+            route: of.route,
+            entries: entry..entry + 1,
+            shared: of.shared.clone(),
+        };
+        self.runs.push(run);
+    }
+
     fn copy_entries(&mut self, run: &Run<'_>) {
         self.entries.reserve(run.entries.len());
         for entry in run.entries {
-            let reply = if entry.reply.is_empty() {
-                Span::default()
-            } else {
-                self.put(run.bytes(entry.reply))
+            let reply = self.put_unless_empty(run.reply(entry));
+            let body = match run.shared {
+                Some(_) => entry.body,
+                None => self.put(run.body(entry)),
             };
-            let body = self.put(run.bytes(entry.body));
             self.entries.push(Entry {
                 reply,
                 body,
                 header_len: entry.header_len,
             });
         }
+    }
+
+    fn put_unless_empty(&mut self, bytes: &[u8]) -> Span {
+        if bytes.is_empty() {
+            return Span::default();
+        }
+        self.put(bytes)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Span {
@@ -229,9 +346,15 @@ impl Batch {
         Run {
             subject: &self.bytes[run.subject.range()],
             buffer: run.shared.as_ref().map_or(&self.bytes[..], |shared| &shared[..]),
+            names: &self.bytes,
             entries: &self.entries[run.entries.start as usize..run.entries.end as usize],
             shared: run.shared.as_ref(),
         }
+    }
+
+    /// What decides where the run goes.
+    pub(crate) fn route<'a>(&'a self, run: &BatchRun) -> &'a [u8] {
+        &self.bytes[run.route.range()]
     }
 
     pub(crate) fn queue<'a>(&'a self, run: &BatchRun) -> Option<&'a [u8]> {
@@ -261,6 +384,7 @@ mod tests {
         let run = Run {
             subject: b"a.b",
             buffer,
+            names: buffer,
             entries: &entries,
             shared: None,
         };
@@ -272,7 +396,8 @@ mod tests {
             queue,
             redirected: false,
             sole: false,
-            origin: Origin { worker: 0, conn: 9 },
+            origin: Some(Origin { worker: 0, conn: 9 }),
+            route: queue.is_some().then_some(&b"r"[..]),
         };
         batch.push(address(Some(&b"q"[..])), &run);
         batch.push(
@@ -285,14 +410,12 @@ mod tests {
         for at in 0..2 {
             let run = batch.run(&batch.runs[at]);
             assert_eq!(run.subject, b"a.b");
-            let seen: Vec<_> = run
-                .entries
-                .iter()
-                .map(|e| (run.bytes(e.reply), run.bytes(e.body)))
-                .collect();
+            let seen: Vec<_> = run.entries.iter().map(|e| (run.reply(e), run.body(e))).collect();
             assert_eq!(seen, [(&b"inbox"[..], &b"hello"[..]), (&b""[..], &b"o"[..])]);
         }
         assert_eq!(batch.queue(&batch.runs[0]), Some(&b"q"[..]));
         assert_eq!(batch.queue(&batch.runs[1]), None);
+        assert_eq!(batch.route(&batch.runs[0]), b"r");
+        assert_eq!(batch.route(&batch.runs[1]), b"a.b");
     }
 }

@@ -8,6 +8,7 @@ use crate::account::{Account, AccountId};
 use crate::interest::{LocalInterest, WorkerMask, shard_of};
 use crate::subject;
 use crate::subscription::Subscription;
+use crate::tap::{self, Tap};
 
 /// All targets of a subject, as one worker sees them.
 pub(crate) struct Route {
@@ -17,6 +18,7 @@ pub(crate) struct Route {
     /// Other workers with plain subscriptions.
     pub(crate) workers: WorkerMask,
     pub(crate) queues: Vec<QueueRoute>,
+    pub(crate) taps: Vec<Arc<dyn Tap>>,
 }
 
 /// One queue group: one member gets each message.
@@ -90,6 +92,7 @@ impl Route {
             plain: Vec::new(),
             workers: 0,
             queues: Vec::new(),
+            taps: Vec::new(),
         };
         if subject::tokens(subject).any(<[u8]>::is_empty) {
             return route;
@@ -109,6 +112,7 @@ impl Route {
         }
         account.interest.visit(subject, |interest| {
             route.workers |= interest.plain & !(1 << worker);
+            tap::add_once(&mut route.taps, &interest.taps);
             for queue in &interest.queues {
                 let others = queue.members.iter().filter(|(member, _)| *member != worker);
                 let others: Vec<_> = others

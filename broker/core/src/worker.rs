@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::account::{Account, AccountId};
 use crate::conn::{Conn, Cut, STALL, Stall, Traffic};
 use crate::interest::LocalInterest;
-use crate::message::{Batch, BatchRun, Entry};
+use crate::message::{Batch, Entry};
 use crate::node::{Node, WorkerMessage};
 use crate::outbound::BufferPool;
 use crate::route::{Route, RouteCache};
@@ -42,6 +42,8 @@ pub struct Worker {
     pub(crate) outgoing: RefCell<Batch>,
     /// Room for an encoded run that goes to several connections.
     pub(crate) image: RefCell<Vec<u8>>,
+    /// Room for the subscriptions that a subject matches.
+    pub(crate) targets: Cell<Vec<Rc<Subscription>>>,
     /// Room for the entries of a run.
     pub(crate) entries: Cell<Vec<Entry>>,
     /// A recipient that passed half its bound during this batch.
@@ -73,6 +75,7 @@ impl Worker {
             dirty: RefCell::default(),
             outgoing: RefCell::default(),
             image: RefCell::default(),
+            targets: Cell::default(),
             entries: Cell::default(),
             behind: RefCell::default(),
             // Any odd constant will do: queue members need an even spread, not secrecy.
@@ -246,7 +249,7 @@ impl Worker {
     }
 
     /// The publisher should not be read from now. Asked again until it says no; a slow recipient holds it back for
-    /// [`STALL`] at most, a full inbox of another worker as long as it is full.
+    /// [`STALL`] at most, a full inbox of another worker or a full tap as long as it is full.
     pub fn is_stalled(&self, conn: &Conn) -> bool {
         let mut stall = conn.stall.borrow_mut();
         let stalled = match &*stall {
@@ -255,6 +258,7 @@ impl Worker {
                 since.elapsed() < STALL && !recipient.is_closed() && self.is_behind(recipient)
             }
             Some(Stall::Until(end)) => Instant::now() < *end,
+            Some(Stall::Tap(tap)) => tap.is_full(),
             Some(Stall::Worker(worker)) => {
                 self.node.waiting_bytes(*worker) > self.node.limits.worker_queue_bytes
             }
@@ -366,9 +370,9 @@ impl Worker {
     }
 
     fn stall_origins(&self, batch: &Batch, worker: usize) {
-        let here = |run: &&BatchRun| run.origin.worker == self.index;
-        for run in batch.runs.iter().filter(here) {
-            if let Some(conn) = self.conn(run.origin.conn) {
+        let origins = batch.runs.iter().filter_map(|run| run.origin);
+        for origin in origins.filter(|origin| origin.worker == self.index) {
+            if let Some(conn) = self.conn(origin.conn) {
                 *conn.stall.borrow_mut() = Some(Stall::Worker(worker));
             }
         }

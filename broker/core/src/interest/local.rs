@@ -126,6 +126,16 @@ impl LocalInterest {
         if known { 0 } else { here.queues.len() }
     }
 
+    /// Visits the plain subscriptions that match `subject`.
+    pub(crate) fn visit_plain<'t>(&'t self, subject: &[u8], mut visit: impl FnMut(&'t Rc<Subscription>)) {
+        let mut visit = |here: &'t Here| here.plain.iter().for_each(&mut visit);
+        let shard = shard_of(subject);
+        self.shards[shard].0.visit(subject, &mut visit);
+        if shard != WILDCARD_SHARD {
+            self.shards[WILDCARD_SHARD].0.visit(subject, &mut visit);
+        }
+    }
+
     /// All subscriptions that match `subject`.
     pub fn matches(&self, subject: &[u8]) -> LocalMatch {
         let mut found = LocalMatch::default();

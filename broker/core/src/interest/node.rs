@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::trie::{Trie, Value};
 use super::{SHARDS, WILDCARD_SHARD, shard_of};
+use crate::tap::TapInterest;
 
 /// A set of workers, one bit each.
 pub type WorkerMask = u64;
@@ -17,6 +18,8 @@ pub struct Interest {
     /// Workers with a plain subscription.
     pub plain: WorkerMask,
     pub queues: Vec<QueueInterest>,
+    /// Who takes its messages besides subscriptions.
+    pub taps: Vec<TapInterest>,
 }
 
 /// One queue group at one filter.
@@ -29,7 +32,7 @@ pub struct QueueInterest {
 
 impl Value for Interest {
     fn is_empty(&self) -> bool {
-        self.plain == 0 && self.queues.is_empty()
+        self.plain == 0 && self.queues.is_empty() && self.taps.is_empty()
     }
 }
 
@@ -111,6 +114,27 @@ impl NodeInterest {
             }
             interest.queues.retain(|queue| !queue.members.is_empty());
         });
+    }
+
+    /// A tap came.
+    pub(crate) fn add_tap(&self, filter: &[u8], tap: TapInterest) {
+        self.update(filter, |interest| interest.taps.push(tap));
+    }
+
+    /// A tap went.
+    pub(crate) fn remove_tap(&self, filter: &[u8], number: u64) {
+        self.update(filter, |interest| {
+            interest.taps.retain(|tap| tap.number != number);
+        });
+    }
+
+    /// Somebody subscribes to the subject, in a queue group or alone.
+    pub fn has_subscribers(&self, subject: &[u8]) -> bool {
+        let mut found = false;
+        self.visit(subject, |interest| {
+            found |= interest.plain != 0 || !interest.queues.is_empty();
+        });
+        found
     }
 
     fn update(&self, filter: &[u8], change: impl FnOnce(&mut Interest)) {

@@ -48,7 +48,7 @@ impl Encoder for NatsEncoder {
             out,
             run.subject,
             id,
-            run.bytes(entry.reply),
+            run.reply(entry),
             shown,
             entry.body.len() - skipped,
         );
@@ -84,6 +84,7 @@ mod tests {
         let run = Run {
             subject: b"s",
             buffer,
+            names: buffer,
             entries: &entries,
             shared: None,
         };
