@@ -100,7 +100,7 @@ clients: clients-python clients-node clients-go ## install the official client l
 
 .PHONY: clients-python clients-node clients-go
 clients-python: $(CLIENTS)/python/installed
-	@install -m 644 $(CLIENT_SOURCES)/python/client.py $(CLIENTS)/python/
+	@install -m 644 $(CLIENT_SOURCES)/python/*.py $(CLIENTS)/python/
 
 $(CLIENTS)/python/installed: $(CLIENT_SOURCES)/python/requirements.txt
 	@.ci/need python3
@@ -110,7 +110,7 @@ $(CLIENTS)/python/installed: $(CLIENT_SOURCES)/python/requirements.txt
 	@touch $@
 
 clients-node: $(CLIENTS)/node/installed
-	@install -m 644 $(CLIENT_SOURCES)/node/client.mjs $(CLIENTS)/node/
+	@install -m 644 $(CLIENT_SOURCES)/node/*.mjs $(CLIENTS)/node/
 
 $(CLIENTS)/node/installed: $(CLIENT_SOURCES)/node/package.json $(CLIENT_SOURCES)/node/package-lock.json
 	@.ci/need node npm

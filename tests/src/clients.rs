@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::binaries;
-use crate::server::{Launch, Server};
+use crate::server::{Launch, Server, Signal};
 
 /// Names the folder that the client programs are installed in.
 pub const FOLDER_VARIABLE: &str = "MAINSTEM_CLIENTS";
 
 /// Every check of every program, as `tests/clients/README.md` lists them.
-pub const CHECKS: [&str; 11] = [
+pub const CHECKS: [&str; 24] = [
     "connect",
     "pub_sub",
     "wildcards",
@@ -27,6 +27,19 @@ pub const CHECKS: [&str; 11] = [
     "auto_unsubscribe",
     "large_payload",
     "drain",
+    "streams",
+    "publish",
+    "pull",
+    "push",
+    "ordered",
+    "acknowledge",
+    "redelivery",
+    "filters",
+    "messages",
+    "mistakes",
+    "key_value",
+    "key_history",
+    "key_watch",
     "steady",
 ];
 
@@ -38,12 +51,12 @@ pub enum Client {
     Go,
 }
 
-/// The broker under test, as a client finds it: every default, a free port.
+/// The broker under test, as a client finds it: every default, a free port, JetStream on.
 ///
 /// # Errors
 /// There is no binary, or it does not start.
 pub fn start_broker() -> Result<Server> {
-    Launch::nats_server(&binaries::broker()?, "")?.start()
+    Launch::jetstream(&binaries::broker()?, "")?.start()
 }
 
 /// Starts a broker, runs the client's program on it, and wants every check to pass.
@@ -51,13 +64,27 @@ pub fn start_broker() -> Result<Server> {
 /// # Errors
 /// The program is not installed, a check failed, or the report is not what it should be.
 pub fn check(client: Client) -> Result<()> {
-    let server = start_broker()?;
-    let url = format!("nats://{}", server.nats_address()?);
-    let output = client.command(&folder()?)?.arg(&url).output()?;
-    judge(&output).with_context(|| format!("the broker wrote:\n{}", server.log()))
+    client.run("all", &CHECKS, &start_broker()?)
 }
 
-fn judge(output: &Output) -> Result<()> {
+/// Has the client's program store data, ends the broker by each signal in turn, and has the program verify what the
+/// broker has when it is back.
+///
+/// # Errors
+/// As [`check`], or the broker did not start again.
+pub fn check_restart(client: Client, signals: &[Signal]) -> Result<()> {
+    for signal in signals {
+        let mut server = start_broker()?;
+        client.run("store", &["store", "steady"], &server)?;
+        server.restart(*signal)?;
+        client
+            .run("verify", &["verify", "steady"], &server)
+            .with_context(|| format!("after {signal:?}"))?;
+    }
+    Ok(())
+}
+
+fn judge(output: &Output, checks: &[&str]) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     let report: Value =
@@ -69,7 +96,7 @@ fn judge(output: &Output) -> Result<()> {
         .filter_map(Value::as_str)
         .collect();
     ensure!(
-        output.status.success() && passed == CHECKS,
+        output.status.success() && passed == checks,
         "{}: {}\n{complained}",
         report["client"],
         report["failed"]
@@ -89,6 +116,13 @@ fn folder() -> Result<PathBuf> {
 }
 
 impl Client {
+    /// Runs a part of the client's program (`tests/clients/README.md`), and wants these checks to pass.
+    fn run(self, part: &str, checks: &[&str], server: &Server) -> Result<()> {
+        let url = format!("nats://{}", server.nats_address()?);
+        let output = self.command(&folder()?)?.args([&url, part]).output()?;
+        judge(&output, checks).with_context(|| format!("the broker wrote:\n{}", server.log()))
+    }
+
     fn command(self, folder: &Path) -> Result<Command> {
         let (program, argument) = match self {
             Self::Python => ("python/venv/bin/python", Some("python/client.py")),

@@ -76,6 +76,16 @@ impl Launch {
             .arg(folder))
     }
 
+    /// As [`Launch::nats_server`], with JetStream, whose store is in the folder.
+    ///
+    /// # Errors
+    /// The temporary folder or the configuration file could not be written.
+    pub fn jetstream(program: &Path, config: &str) -> Result<Self> {
+        let launch = Self::nats_server(program, config)?;
+        let store = launch.folder().join("store");
+        Ok(launch.arg("-js").arg("-sd").arg(store))
+    }
+
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
@@ -105,6 +115,18 @@ impl Launch {
     /// # Errors
     /// It could not be started, ended early, or was not ready within [`PATIENCE`]; the message has its log.
     pub fn start(self) -> Result<Server> {
+        let (child, log) = self.spawn()?;
+        let mut server = Server {
+            child,
+            launch: self,
+            log,
+            ports: Value::Null,
+        };
+        server.await_ready()?;
+        Ok(server)
+    }
+
+    fn spawn(&self) -> Result<(Child, Arc<Log>)> {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
@@ -117,16 +139,7 @@ impl Launch {
         let log = Arc::new(Log::default());
         log.follow(child.stdout.take());
         log.follow(child.stderr.take());
-        let mut server = Server {
-            child,
-            folder: self.folder,
-            log,
-            ports: Value::Null,
-        };
-        server
-            .await_ready(&self.ready)
-            .with_context(|| format!("{} wrote:\n{}", self.program.display(), server.log()))?;
-        Ok(server)
+        Ok((child, log))
     }
 }
 
@@ -134,7 +147,7 @@ impl Launch {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    folder: TempDir,
+    launch: Launch,
     log: Arc<Log>,
     ports: Value,
 }
@@ -184,7 +197,7 @@ impl Server {
 
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.launch.folder()
     }
 
     /// What the process has written to stdout and stderr so far.
@@ -221,21 +234,30 @@ impl Server {
         Ok(self.child.wait()?)
     }
 
-    fn await_ready(&mut self, ready: &Ready) -> Result<()> {
-        match ready {
+    /// Ends the process by this signal, and starts it again in the same folder. Its ports may be others.
+    ///
+    /// # Errors
+    /// It did not end, or not start again; the message has the log.
+    pub fn restart(&mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        self.await_exit()?;
+        (self.child, self.log) = self.launch.spawn()?;
+        self.await_ready()
+    }
+
+    fn await_ready(&mut self) -> Result<()> {
+        let ready = match &self.launch.ready {
             Ready::LogLine(needle) => self.await_log(needle).map(drop),
-            Ready::PortsFile => {
-                self.ports = self.await_ports_file()?;
-                Ok(())
-            }
-        }
+            Ready::PortsFile => self.await_ports_file().map(|ports| self.ports = ports),
+        };
+        ready.with_context(|| format!("{} wrote:\n{}", self.launch.program.display(), self.log()))
     }
 
     fn await_ports_file(&mut self) -> Result<Value> {
         let suffix = format!("_{}.ports", self.child.id());
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(ports) = read_ports_file(self.folder.path(), &suffix)? {
+            if let Some(ports) = read_ports_file(self.launch.folder(), &suffix)? {
                 return Ok(ports);
             }
             if let Some(status) = self.child.try_wait()? {
@@ -358,6 +380,15 @@ mod tests {
         let mut server = shell("echo is ready; exec sleep 60").start().unwrap();
         server.signal(Signal::TERM).unwrap();
         assert!(!server.await_exit().unwrap().success());
+    }
+
+    #[test]
+    fn a_restart_keeps_the_folder() {
+        let mut server = shell("cat mark; echo > mark kept; echo is ready; exec sleep 60")
+            .start()
+            .unwrap();
+        server.restart(Signal::KILL).unwrap();
+        assert!(server.log().contains("kept"), "{}", server.log());
     }
 
     #[test]

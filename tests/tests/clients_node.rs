@@ -1,8 +1,14 @@
-//! The official client nats.js exchanges messages with our broker.
+//! The official client nats.js works with our broker: messages, streams, buckets, and data that outlives a restart.
 
-use mainstem_tests::clients::{Client, check};
+use mainstem_tests::clients::{Client, check, check_restart};
+use mainstem_tests::server::Signal;
 
 #[test]
 fn every_check_passes() -> anyhow::Result<()> {
     check(Client::Node)
+}
+
+#[test]
+fn data_outlives_a_restart() -> anyhow::Result<()> {
+    check_restart(Client::Node, &[Signal::TERM, Signal::KILL])
 }

@@ -29,7 +29,8 @@ type check struct {
 	run  func(client *nats.Conn, url string) error
 }
 
-var checks = []check{
+// Core NATS.
+var coreChecks = []check{
 	{"connect", connect},
 	{"pub_sub", pubSub},
 	{"wildcards", wildcards},
@@ -298,7 +299,7 @@ func (t *troubles) add(text string) {
 	t.list = append(t.list, text)
 }
 
-func run(url string) (*report, error) {
+func run(url string, checks []check) (*report, error) {
 	var troubles troubles
 	client, err := nats.Connect(url,
 		nats.NoReconnect(),
@@ -332,7 +333,11 @@ func run(url string) (*report, error) {
 }
 
 func main() {
-	report, err := run(os.Args[1])
+	checks := append(append(coreChecks, streamChecks...), bucketChecks...)
+	if len(os.Args) > 2 && os.Args[2] != "all" {
+		checks = restartChecks[os.Args[2]]
+	}
+	report, err := run(os.Args[1], checks)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

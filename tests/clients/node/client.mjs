@@ -3,16 +3,10 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect as connectTo, headers as newHeaders } from "@nats-io/transport-node";
-
-const PATIENCE_MS = 10_000;
-
-function expect(condition, message) {
-  if (!condition) throw new Error(message);
-}
-
-function expectEqual(got, wanted, message) {
-  expect(JSON.stringify(got) === JSON.stringify(wanted), `${message}: ${JSON.stringify(got).slice(0, 200)}`);
-}
+import { expect, expectEqual, PATIENCE_MS } from "./checks.mjs";
+import { CHECKS as STREAM_CHECKS } from "./jetstream.mjs";
+import { CHECKS as BUCKET_CHECKS } from "./key_value.mjs";
+import { store, verify } from "./restart.mjs";
 
 /** The next messages of a subscription. */
 async function gather(subscription, count) {
@@ -158,14 +152,12 @@ function within(promise, milliseconds) {
   return Promise.race([promise, limit]).finally(() => clearTimeout(late));
 }
 
-async function run(url) {
+async function run(url, checks) {
   const client = await connectTo({ servers: url, reconnect: false, timeout: PATIENCE_MS });
   const troubles = [];
   watch(client, troubles);
   const passed = [];
   const failed = {};
-  const checks = [connect, pub_sub, wildcards, queue_group, request_reply, no_responders, headers];
-  checks.push(auto_unsubscribe, large_payload, drain);
   for (const check of checks) {
     try {
       await within(check(client, url), 3 * PATIENCE_MS);
@@ -186,6 +178,10 @@ function version() {
   return JSON.parse(readFileSync(`${folder}/package.json`, "utf8")).version;
 }
 
-const report = await run(process.argv[2]);
+const CORE = [connect, pub_sub, wildcards, queue_group, request_reply, no_responders, headers];
+CORE.push(auto_unsubscribe, large_payload, drain);
+const PARTS = { all: [...CORE, ...STREAM_CHECKS, ...BUCKET_CHECKS], store: [store], verify: [verify] };
+
+const report = await run(process.argv[2], PARTS[process.argv[3] ?? "all"]);
 console.log(JSON.stringify(report));
 process.exit(Object.keys(report.failed).length > 0 ? 1 : 0);

@@ -8,12 +8,10 @@ import sys
 import nats
 import nats.errors
 
-PATIENCE_S = 10
-
-
-def expect(condition, message):
-    if not condition:
-        raise AssertionError(message)
+import jetstream
+import key_value
+import restart
+from checks import PATIENCE_S, expect
 
 
 async def gather(subscription, count):
@@ -139,7 +137,7 @@ async def drain(client, url):
     expect(len(got) == 100, f"got {len(got)} of 100")
 
 
-async def run(url):
+async def run(url, checks):
     troubles = []
 
     async def trouble(problem=None):
@@ -149,8 +147,6 @@ async def run(url):
         url, error_cb=trouble, disconnected_cb=trouble, allow_reconnect=False, connect_timeout=PATIENCE_S
     )
     passed, failed = [], {}
-    checks = [connect, pub_sub, wildcards, queue_group, request_reply, no_responders, headers]
-    checks += [auto_unsubscribe, large_payload, drain]
     for check in checks:
         arguments = (client, url) if check is drain else (client,)
         try:
@@ -166,7 +162,11 @@ async def run(url):
     return {"client": f"nats.py {importlib.metadata.version('nats-py')}", "passed": passed, "failed": failed}
 
 
+CORE = [connect, pub_sub, wildcards, queue_group, request_reply, no_responders, headers]
+CORE += [auto_unsubscribe, large_payload, drain]
+PARTS = {"all": CORE + jetstream.CHECKS + key_value.CHECKS, "store": [restart.store], "verify": [restart.verify]}
+
 if __name__ == "__main__":
-    report = asyncio.run(run(sys.argv[1]))
+    report = asyncio.run(run(sys.argv[1], PARTS[sys.argv[2] if len(sys.argv) > 2 else "all"]))
     print(json.dumps(report))
     sys.exit(1 if report["failed"] else 0)
