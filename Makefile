@@ -87,6 +87,17 @@ bench-nats: build $(NATS_SERVER) ## measure against nats-server v2.14.5, with AR
 	bin/mainstem bench compare --server-a bin/nats-server --name-a mainstem \
 	    --server-b $(NATS_SERVER) --name-b nats-server-$(NATS_SERVER_VERSION) $(ARGS)
 
+# Two tables: theirs as it comes, which syncs every two minutes, and theirs with a sync for each message, as ours.
+.PHONY: bench-log
+bench-log: build $(NATS_SERVER) ## measure streams against nats-server v2.14.5, with ARGS
+	@mkdir -p $(CACHE)/bench
+	@printf 'jetstream { sync_interval: always }\n' > $(CACHE)/bench/sync.conf
+	bin/mainstem bench compare --log --server-a "bin/nats-server -js -sd {dir}" --name-a mainstem \
+	    --server-b "$(NATS_SERVER) -js -sd {dir}" --name-b nats-server $(ARGS)
+	bin/mainstem bench compare --log --server-a "bin/nats-server -js -sd {dir}" --name-a mainstem \
+	    --server-b "$(NATS_SERVER) -js -sd {dir} -c $(CACHE)/bench/sync.conf" --name-b nats-server-always \
+	    --rows 1x500,16x500,16x100-1k,100x1,put-16,put-64 $(ARGS)
+
 $(NATS_SERVER):
 	@.ci/need go
 	GOBIN=$(@D) go install github.com/nats-io/nats-server/v2@$(NATS_SERVER_VERSION)

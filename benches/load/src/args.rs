@@ -108,6 +108,65 @@ pub(crate) enum Work {
         #[arg(long, value_name = "time", default_value = "5s", value_parser = parse_duration)]
         duration: Duration,
     },
+    /// Publish to a stream and await the acknowledgements
+    Store {
+        #[arg(long, value_name = "count", default_value_t = 1)]
+        publishers: usize,
+        /// Messages that each publisher has under way
+        #[arg(long, value_name = "count", default_value_t = 500)]
+        outstanding: usize,
+        /// Streams that are published to in turn
+        #[arg(long, value_name = "count", default_value_t = 1)]
+        streams: usize,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Put values of a bucket
+    Put {
+        #[arg(long, value_name = "count", default_value_t = 16)]
+        clients: usize,
+        #[arg(long, value_name = "count", default_value_t = 1000)]
+        keys: usize,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Get values of a bucket
+    Get {
+        #[arg(long, value_name = "count", default_value_t = 16)]
+        clients: usize,
+        #[arg(long, value_name = "count", default_value_t = 1000)]
+        keys: usize,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Read a stream of --stored messages in order
+    Replay {
+        /// Messages that are written before
+        #[arg(long, value_name = "count", default_value_t = 2_000_000)]
+        stored: u64,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Pull --stored messages and acknowledge each
+    Pull {
+        #[arg(long, value_name = "count", default_value_t = 4)]
+        clients: usize,
+        /// Messages that are written before
+        #[arg(long, value_name = "count", default_value_t = 500_000)]
+        stored: u64,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        kept: Kept,
+    },
     /// Start two brokers in turn and print how they compare
     Compare(compare::Args),
 }
@@ -149,6 +208,19 @@ pub(crate) struct Volume {
     /// Stop after so long
     #[arg(long, value_name = "time", default_value = "3s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
+}
+
+/// What the server keeps.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Kept {
+    /// Payload
+    #[arg(long, value_name = "bytes", default_value = "128", value_parser = parse_bytes)]
+    pub(crate) size: usize,
+    /// Keep it in the server's memory
+    #[arg(long)]
+    pub(crate) memory: bool,
+    #[command(flatten)]
+    pub(crate) volume: Volume,
 }
 
 /// How much.

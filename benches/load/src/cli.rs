@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Result, bail};
 
 pub use crate::args::Args;
-use crate::args::{Common, Load, Volume, Work};
+use crate::args::{Common, Kept, Load, Volume, Work};
 use crate::flow::{Flow, Subjects};
 use crate::idle::Idle;
 use crate::job::Job;
@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::publish::Stop;
 use crate::report::Report;
 use crate::request::Requests;
+use crate::stored::{self, Stored};
 use crate::units::Sides;
 use crate::{Background, Target, compare, usage};
 
@@ -180,6 +181,47 @@ impl Work {
                     }),
                 )
             }
+            Self::Store {
+                publishers,
+                outstanding,
+                streams,
+                common,
+                kept,
+            } => {
+                let work = stored::Work::Publish {
+                    publishers,
+                    outstanding,
+                    streams,
+                };
+                (common, kept.job(work))
+            }
+            Self::Put {
+                clients,
+                keys,
+                common,
+                kept,
+            } => (common, kept.job(stored::Work::Put { clients, keys })),
+            Self::Get {
+                clients,
+                keys,
+                common,
+                kept,
+            } => (common, kept.job(stored::Work::Get { clients, keys })),
+            Self::Replay { stored, common, kept } => {
+                (common, kept.job(stored::Work::Replay { messages: stored }))
+            }
+            Self::Pull {
+                clients,
+                stored,
+                common,
+                kept,
+            } => {
+                let work = stored::Work::Pull {
+                    clients,
+                    messages: stored,
+                };
+                (common, kept.job(work))
+            }
             Self::Compare(_) => bail!("a comparison is no single run"),
         })
     }
@@ -200,6 +242,17 @@ fn flow(common: &Common, load: &Load) -> Flow {
         batch_bytes: load.batch,
         window_bytes: load.window as u64,
         background: common.background(),
+    }
+}
+
+impl Kept {
+    fn job(&self, work: stored::Work) -> Job {
+        Job::Stored(Stored {
+            work,
+            payload_bytes: self.size,
+            in_memory: self.memory,
+            stop: self.volume.stop(),
+        })
     }
 }
 
@@ -273,6 +326,31 @@ mod tests {
             "1:9, 128 B, 64 subjects in turn, own ids",
         );
         check_flow("queue 2:8 --groups 2", "2:8 in 2 queue groups, 128 B");
+    }
+
+    #[test]
+    fn kinds_of_stored_work() {
+        for (line, expected) in [
+            ("store", "1 publishing, 500 under way, 128 B"),
+            (
+                "store --publishers 100 --outstanding 1",
+                "100 publishing one at a time, 128 B",
+            ),
+            (
+                "store --streams 10000 --memory",
+                "1 publishing, 500 under way, 128 B, 10,000 streams in turn, in memory",
+            ),
+            ("put --clients 64 --keys 5", "KV put, 64 clients, 5 keys, 128 B"),
+            ("get", "KV get, 16 clients, 1,000 keys, 128 B"),
+            ("replay --stored 10", "ordered replay of 10 x 128 B"),
+            (
+                "pull --stored 10 --size 1KiB",
+                "pull, explicit ack, 4 clients, 10 x 1024 B",
+            ),
+        ] {
+            let (_, job) = parse(line).unwrap();
+            assert_eq!(job.title(), expected, "{line}");
+        }
     }
 
     #[test]

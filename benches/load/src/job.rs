@@ -10,6 +10,7 @@ use crate::listen::Listen;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::request::Requests;
+use crate::stored::Stored;
 
 /// One run of one kind of work.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub enum Job {
     Requests(Requests),
     Steady(Steady),
     Idle(Idle),
+    Stored(Stored),
 }
 
 impl Job {
@@ -33,6 +35,7 @@ impl Job {
             Self::Requests(requests) => requests.run(target, progress),
             Self::Steady(steady) => steady.run(target, progress),
             Self::Idle(idle) => idle.run(target, progress),
+            Self::Stored(stored) => stored.run(target, progress),
         }
     }
 
@@ -45,6 +48,7 @@ impl Job {
             Self::Requests(requests) => requests.title(),
             Self::Steady(steady) => steady.title(),
             Self::Idle(idle) => idle.title(),
+            Self::Stored(stored) => stored.title(),
         }
     }
 }

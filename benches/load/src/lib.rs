@@ -1,7 +1,7 @@
 //! Load generator: the work behind `mainstem bench`. It runs against any NATS server.
 //!
 //! Owns a minimal client over plain sockets, the kinds of work ([`flow`], [`request`], [`latency`], [`idle`],
-//! [`listen`]), what they report, and the comparison of two brokers ([`compare`]). It must cost less than the
+//! [`listen`], [`stored`]), what they report, and the comparison of two brokers ([`compare`]). It must cost less than the
 //! broker, or it measures itself: publishers write prebuilt batches, subscribers of messages of one known length
 //! count bytes that never leave the kernel. What it costs stands in every report.
 //!
@@ -29,6 +29,7 @@ mod publish;
 mod receive;
 pub mod report;
 pub mod request;
+pub mod stored;
 pub mod units;
 mod usage;
 

@@ -65,6 +65,9 @@ pub struct BrokerUse {
     /// CPU seconds a second.
     pub cores: f64,
     pub resident_bytes: u64,
+    /// Written to disks, for each unit; `None` where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_bytes_each: Option<f64>,
 }
 
 /// What the generator used during the run.
@@ -148,16 +151,32 @@ pub fn histogram() -> Result<Histogram<u64>> {
 pub struct Meter {
     pub started: Instant,
     generator: Duration,
-    broker: Option<(u32, Duration)>,
+    broker: Option<BrokerStart>,
+}
+
+#[derive(Debug)]
+struct BrokerStart {
+    pid: u32,
+    cpu: Duration,
+    written_bytes: Option<u64>,
+}
+
+impl BrokerStart {
+    fn now(pid: u32) -> Result<Self> {
+        Ok(Self {
+            pid,
+            cpu: usage::cpu_time(pid)?,
+            // Another user's process does not tell.
+            written_bytes: usage::written_bytes(pid).ok(),
+        })
+    }
 }
 
 impl Meter {
     /// # Errors
     /// There is no process `broker_pid`.
     pub fn start(broker_pid: Option<u32>) -> Result<Self> {
-        let broker = broker_pid
-            .map(|pid| usage::cpu_time(pid).map(|time| (pid, time)))
-            .transpose()?;
+        let broker = broker_pid.map(BrokerStart::now).transpose()?;
         Ok(Self {
             started: Instant::now(),
             generator: usage::own_cpu_time(),
@@ -182,12 +201,16 @@ impl Meter {
             cpu_ns_each: each(generator),
             cores: generator.as_secs_f64() / seconds,
         };
-        if let Some((pid, before)) = self.broker {
-            let used = usage::cpu_time(pid)?.saturating_sub(before);
+        if let Some(before) = &self.broker {
+            let now = BrokerStart::now(before.pid)?;
+            let used = now.cpu.saturating_sub(before.cpu);
+            let written = now.written_bytes.zip(before.written_bytes);
             report.broker = Some(BrokerUse {
                 cpu_ns_each: each(used),
                 cores: used.as_secs_f64() / seconds,
-                resident_bytes: usage::resident_bytes(pid)?,
+                resident_bytes: usage::resident_bytes(before.pid)?,
+                written_bytes_each: written
+                    .map(|(now, before)| now.saturating_sub(before) as f64 / count.max(1) as f64),
             });
         }
         Ok(())

@@ -29,6 +29,17 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
     Ok(pages * page_size() as u64)
 }
 
+/// Bytes that a process had written to disks since it started: proc(5), `/proc/PID/io`.
+///
+/// # Errors
+/// There is no such process, or it is another user's.
+pub fn written_bytes(pid: u32) -> Result<u64> {
+    let io = read(pid, "io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.trim().parse().ok())
+        .with_context(|| format!("/proc/{pid}/io cannot be understood"))
+}
+
 /// User and system time of this process.
 #[must_use]
 pub fn own_cpu_time() -> Duration {
@@ -83,5 +94,6 @@ mod tests {
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
         assert!(own_cpu_time() > Duration::ZERO);
         cpu_time(std::process::id()).unwrap();
+        written_bytes(std::process::id()).unwrap();
     }
 }

@@ -1,8 +1,10 @@
 //! A broker that is started for one run.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -26,11 +28,36 @@ pub struct Broker {
 pub struct Running {
     child: Child,
     address: Address,
+    /// Where it keeps what it stores.
+    _folder: Option<Folder>,
+}
+
+/// A folder that goes with everything in it.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("mainstem-bench-{}-{number}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is in the temporary folder, and named after us.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// How long it may take to start, and to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(10);
+/// In a command: an empty folder.
+const FOLDER: &str = "{dir}";
 
 impl Broker {
     /// `command` is split at blanks.
@@ -69,8 +96,14 @@ impl Broker {
         } else {
             Stdio::null()
         };
+        let needs_folder = self.words.iter().any(|word| word.contains(FOLDER));
+        let folder = needs_folder.then(Folder::create).transpose()?;
+        let words = self.words.iter().map(|word| match &folder {
+            Some(Folder(path)) => word.replace(FOLDER, &path.to_string_lossy()),
+            None => word.clone(),
+        });
         let child = Command::new(&self.words[0])
-            .args(&self.words[1..])
+            .args(words.skip(1))
             .args(["-a", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())
             // Our own standard output is for the table.
@@ -83,7 +116,11 @@ impl Broker {
             port,
             login: Login::None,
         };
-        let mut running = Running { child, address };
+        let mut running = Running {
+            child,
+            address,
+            _folder: folder,
+        };
         running
             .await_greeting()
             .with_context(|| format!("{:?} does not start", self.words.join(" ")))?;

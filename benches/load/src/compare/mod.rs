@@ -42,6 +42,12 @@ pub struct Args {
     /// Only these rows, separated by commas
     #[arg(long, value_name = "rows", value_delimiter = ',')]
     pub rows: Vec<String>,
+    /// Measure streams instead of messages that are not kept; in the commands, {dir} becomes an empty folder
+    #[arg(long)]
+    pub log: bool,
+    /// Messages that are written before they are read
+    #[arg(long, value_name = "count", default_value_t = 2_000_000)]
+    pub stored: u64,
     /// Print the names of the rows
     #[arg(long)]
     pub list: bool,
@@ -83,7 +89,10 @@ pub struct Runs {
 /// A broker cannot be started, or not one run of it succeeded.
 pub fn run(args: &Args) -> Result<()> {
     raise_file_limit()?;
-    let rows = rows::all(args.duration);
+    let rows = match args.log {
+        true => rows::log(args.duration, args.stored),
+        false => rows::all(args.duration),
+    };
     let mut out = std::io::stdout().lock();
     if args.list {
         rows.iter()

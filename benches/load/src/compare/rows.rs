@@ -10,6 +10,7 @@ use crate::job::Job;
 use crate::latency::Steady;
 use crate::publish::Stop;
 use crate::request::Requests;
+use crate::stored::{Stored, Work};
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -118,4 +119,48 @@ pub fn all(duration: Duration) -> Vec<Row> {
     .collect()
 }
 
+/// All rows with streams. What is read is written before: so many messages.
+pub fn log(duration: Duration, messages: u64) -> Vec<Row> {
+    let publish = |publishers, outstanding, streams| Work::Publish {
+        publishers,
+        outstanding,
+        streams,
+    };
+    let (keys, clients) = (KEYS, 16);
+    [
+        ("1x500", publish(1, 500, 1), 128),
+        ("16x500", publish(16, 500, 1), 128),
+        ("16x100-1k", publish(16, 100, 1), 1024),
+        ("100x1", publish(100, 1, 1), 128),
+        ("put-16", Work::Put { clients, keys }, 128),
+        ("put-64", Work::Put { clients: 64, keys }, 128),
+        ("get-16", Work::Get { clients, keys }, 128),
+        ("replay", Work::Replay { messages }, 128),
+        (
+            "pull-4",
+            Work::Pull {
+                clients: 4,
+                messages: messages / PULLED,
+            },
+            128,
+        ),
+        ("16x500-10k", publish(16, 500, 10_000), 128),
+    ]
+    .into_iter()
+    .map(|(name, work, payload_bytes)| Row {
+        name,
+        job: Job::Stored(Stored {
+            work,
+            payload_bytes,
+            in_memory: false,
+            stop: Stop::After(duration),
+        }),
+    })
+    .collect()
+}
+
+/// Keys of a bucket.
+const KEYS: usize = 1000;
+/// Acknowledging takes longer than reading: one in so many of the messages is pulled.
+const PULLED: u64 = 4;
 const SUBJECT: &str = "bench";

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::compare::{Comparison, Outcome, Runs};
-use crate::report::{Latency, Report};
+use crate::report::{Latency, Report, Unit};
 use crate::units::{median, nanoseconds, rate};
 
 impl Display for Comparison {
@@ -18,6 +18,12 @@ impl Display for Comparison {
             comparison: self,
             title: "Latency",
             columns: &LATENCY,
+        }
+        .fmt(f)?;
+        Table {
+            comparison: self,
+            title: "Disk",
+            columns: &DISK,
         }
         .fmt(f)?;
         Table {
@@ -92,6 +98,17 @@ const LATENCY: [Column; 3] = [
         has_ratio: true,
     },
 ];
+
+const DISK: [Column; 1] = [Column {
+    title: "bytes written a payload byte",
+    read: |report| {
+        let each = report.broker.as_ref()?.written_bytes_each?;
+        let is_kept = report.unit == Unit::Message && each > 0.0;
+        is_kept.then(|| each / report.payload_bytes.max(1) as f64)
+    },
+    write: |ratio| format!("{ratio:.2}"),
+    has_ratio: true,
+}];
 
 const MEMORY: [Column; 1] = [Column {
     title: "resident a connection",
