@@ -49,9 +49,11 @@ pub struct Progress {
     pub reserved: u64,
     /// Delivered for the first time, or again.
     pub pending: Vec<Pending>,
-    /// Acknowledged or given up: first and last stream sequence of each range. What is neither pending nor delivered in
-    /// this command may be in them.
+    /// Acknowledged, or terminated by the client: first and last stream sequence of each range. Messages that were not
+    /// delivered to the consumer may be in them, if they do not match its filters.
     pub done: Vec<(u64, u64)>,
+    /// Delivered as often as allowed without being acknowledged, or no longer there.
+    pub given_up: Vec<u64>,
 }
 
 /// What an entry can ask for besides [`Publish`].
@@ -316,6 +318,10 @@ impl Progress {
             out.put_varint(*first);
             out.put_varint(last.saturating_sub(*first));
         }
+        out.put_varint(self.given_up.len() as u64);
+        for seq in &self.given_up {
+            out.put_varint(*seq);
+        }
     }
 
     fn decode(stream: StreamId, reader: &mut Reader<'_>) -> Result<Self, InvalidCommand> {
@@ -341,6 +347,10 @@ impl Progress {
                         Ok((first, first.saturating_add(reader.varint()?)))
                     })
                     .collect::<Result<_, InvalidCommand>>()?
+            },
+            given_up: {
+                let count = reader.varint()?;
+                (0..count).map(|_| reader.varint()).collect::<Result<_, _>>()?
             },
         })
     }

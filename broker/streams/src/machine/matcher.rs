@@ -1,0 +1,234 @@
+//! The next messages that match filters, without looking at those that do not.
+//!
+//! Of one subject, its postings say. Of filters with wildcards, the next few hundred matches are worked out at once, by
+//! whichever costs less: merging the postings of the subjects that match, or looking at every message.
+
+use std::collections::{BinaryHeap, VecDeque};
+use std::ops::ControlFlow;
+
+use foldhash::HashMap;
+use mainstem_storage::StorageError;
+
+use super::context::Context;
+use super::stream::StreamState;
+use super::subjects;
+use crate::command::StreamId;
+use crate::matching::Filters;
+
+/// Matches that are worked out at once.
+const AHEAD: usize = 512;
+
+/// Filters that are remembered, of all streams.
+const REMEMBERED: usize = 1024;
+
+/// Messages at the end that are looked at one by one in any case.
+const NEAR: u64 = 256;
+
+/// Messages that are looked at, one by one, before giving the caller a turn.
+const LOOK: u64 = 65_536;
+
+/// Work of reading a subject's row, in messages looked at.
+const SUBJECT_COST: u64 = 8;
+
+/// Refills before it is worked out anew what costs less.
+const PLAN_FOR: u32 = 64;
+
+/// Matches of filters that were worked out.
+#[derive(Debug, Default)]
+struct Ahead {
+    seqs: VecDeque<u64>,
+    /// All matches from here ...
+    from: u64,
+    /// ... to here are in `seqs`.
+    through: u64,
+    plan: Plan,
+    plan_left: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Plan {
+    #[default]
+    Merge,
+    Look,
+}
+
+/// What was worked out, by stream and filters.
+#[derive(Debug, Default)]
+pub(crate) struct Matcher {
+    ahead: HashMap<(StreamId, Filters), Ahead>,
+}
+
+impl Matcher {
+    /// A stream is gone.
+    pub(crate) fn forget(&mut self, stream: StreamId) {
+        self.ahead.retain(|(of, _), _| *of != stream);
+    }
+
+    /// The first message at or after `from` that matches.
+    pub(crate) fn next(
+        &mut self,
+        cx: &mut Context,
+        stream: &mut StreamState,
+        filters: &Filters,
+        from: u64,
+    ) -> Result<Option<u64>, StorageError> {
+        if filters.is_all() {
+            return stream.next_live(&cx.rows, from);
+        }
+        if let Some(subject) = filters.literal() {
+            return stream.next_of_subject(cx, subject, from);
+        }
+        if self.ahead.len() >= REMEMBERED && !self.ahead.contains_key(&(stream.id, filters.clone())) {
+            self.ahead.clear();
+        }
+        let ahead = self.ahead.entry((stream.id, filters.clone())).or_default();
+        ahead.next(cx, stream, filters, from.max(stream.first_seq))
+    }
+}
+
+impl StreamState {
+    pub(super) fn next_of_subject(
+        &mut self,
+        cx: &Context,
+        subject: &[u8],
+        from: u64,
+    ) -> Result<Option<u64>, StorageError> {
+        if self.sole_subject.as_deref() == Some(subject) {
+            return self.next_live(&cx.rows, from);
+        }
+        self.subjects.next(&cx.rows, self.id, subject, from)
+    }
+}
+
+impl Ahead {
+    fn next(
+        &mut self,
+        cx: &mut Context,
+        stream: &mut StreamState,
+        filters: &Filters,
+        mut from: u64,
+    ) -> Result<Option<u64>, StorageError> {
+        if from < self.from || from > self.through + 1 {
+            self.seqs.clear();
+            self.from = from;
+            self.through = from.saturating_sub(1);
+        }
+        loop {
+            while self.seqs.front().is_some_and(|seq| *seq < from) {
+                self.seqs.pop_front();
+            }
+            self.from = from;
+            while let Some(seq) = self.seqs.front().copied() {
+                // It may have been removed meanwhile.
+                if stream.is_live(&cx.rows, seq)? {
+                    return Ok(Some(seq));
+                }
+                self.seqs.pop_front();
+            }
+            from = from.max(self.through + 1);
+            if from > stream.last_seq {
+                return Ok(None);
+            }
+            self.refill(cx, stream, filters, from)?;
+        }
+    }
+
+    fn refill(
+        &mut self,
+        cx: &mut Context,
+        stream: &mut StreamState,
+        filters: &Filters,
+        from: u64,
+    ) -> Result<(), StorageError> {
+        if stream.last_seq - from < NEAR {
+            return self.look(cx, stream, filters, from);
+        }
+        if self.plan_left == 0 {
+            self.plan = plan(cx, stream, filters)?;
+            self.plan_left = PLAN_FOR;
+        }
+        self.plan_left -= 1;
+        match self.plan {
+            Plan::Merge => self.merge(cx, stream, filters, from),
+            Plan::Look => self.look(cx, stream, filters, from),
+        }
+    }
+
+    /// Looks at every message.
+    fn look(
+        &mut self,
+        cx: &mut Context,
+        stream: &mut StreamState,
+        filters: &Filters,
+        from: u64,
+    ) -> Result<(), StorageError> {
+        let end = stream.last_seq.min(from + LOOK);
+        let mut seq = from;
+        while let Some(live) = stream.next_live(&cx.rows, seq)?.filter(|live| *live <= end) {
+            seq = live + 1;
+            let Some(position) = stream.runs.position(&cx.rows, stream.id, live)? else {
+                return Err(cx.lost(stream.id, live));
+            };
+            if filters.matches(&cx.subject_at(&position)?) {
+                self.seqs.push_back(live);
+                if self.seqs.len() >= AHEAD {
+                    self.through = live;
+                    return Ok(());
+                }
+            }
+        }
+        self.through = end;
+        Ok(())
+    }
+
+    /// Merges the postings of all subjects that match.
+    fn merge(
+        &mut self,
+        cx: &mut Context,
+        stream: &mut StreamState,
+        filters: &Filters,
+        from: u64,
+    ) -> Result<(), StorageError> {
+        let mut nearest = BinaryHeap::new();
+        stream
+            .subjects
+            .scan(&cx.rows, stream.id, filters, |subject, row| {
+                let prefix = subjects::blocks_of(&cx.rows, stream.id, subject);
+                subjects::scan_postings(&cx.rows, &prefix, row, from, |seq| {
+                    let is_full = nearest.len() >= AHEAD;
+                    if is_full && nearest.peek().is_some_and(|farthest| seq > *farthest) {
+                        return ControlFlow::Break(());
+                    }
+                    nearest.push(seq);
+                    if is_full {
+                        nearest.pop();
+                    }
+                    ControlFlow::Continue(())
+                })?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        self.through = match nearest.len() < AHEAD {
+            true => stream.last_seq,
+            false => nearest.peek().copied().unwrap_or(stream.last_seq),
+        };
+        self.seqs.extend(nearest.into_sorted_vec());
+        Ok(())
+    }
+}
+
+/// Which way costs less to find the next [`AHEAD`] matches.
+fn plan(cx: &Context, stream: &StreamState, filters: &Filters) -> Result<Plan, StorageError> {
+    let (mut subjects, mut matching) = (0_u64, 0_u64);
+    stream.subjects.scan(&cx.rows, stream.id, filters, |_, row| {
+        subjects += 1;
+        matching += row.count;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let merging = subjects.saturating_mul(SUBJECT_COST);
+    let looking = (AHEAD as u64).saturating_mul(stream.msgs) / matching.max(1);
+    Ok(if looking <= merging {
+        Plan::Look
+    } else {
+        Plan::Merge
+    })
+}
