@@ -80,6 +80,10 @@ impl MonitorSource for Collector {
 
     fn accounts(&self) -> BoxFuture<'_, Vec<AccountSnapshot>> {
         Box::pin(async {
+            let jetstream = self.front.jetstream();
+            let jetstream = jetstream
+                .map(|jetstream| jetstream.enabled_accounts())
+                .unwrap_or_default();
             let mut snapshots = Vec::new();
             for account in self.front.node.accounts.all().iter() {
                 let id = account.id;
@@ -92,7 +96,7 @@ impl MonitorSource for Collector {
                     name: account.name.clone(),
                     updated: self.front.start,
                     is_system: account.name == self.front.system_account,
-                    jetstream: false,
+                    jetstream: jetstream.contains(&account.name),
                     connections: account.connections() as usize,
                     traffic: sum(traffic),
                     slow_consumers: 0,
@@ -152,6 +156,7 @@ impl Collector {
             metadata: Default::default(),
             system_account: Some(front.system_account.clone()),
             tls_cert_not_after: None,
+            jetstream: front.jetstream().map(|jetstream| jetstream.varz()),
         }
     }
 }

@@ -13,6 +13,7 @@ use mainstem_core::config::SYSTEM_ACCOUNT;
 
 use crate::config::NatsConfig;
 use crate::info::Info;
+use crate::jetstream::{API_LEVEL, JetStream};
 use crate::monitor::snapshot::ConnSnapshot;
 
 /// Version of nats-server whose behaviour this front has; clients switch features by it.
@@ -31,6 +32,7 @@ pub struct Front {
     pub start: SystemTime,
     pub system_account: String,
     listening: OnceLock<Listening>,
+    jetstream: OnceLock<Arc<JetStream>>,
     lame_duck: AtomicBool,
     pub total_connections: AtomicU64,
     pub slow_consumers: AtomicU64,
@@ -66,6 +68,7 @@ impl Front {
             start: SystemTime::now(),
             system_account: system_account.unwrap_or_else(|| SYSTEM_ACCOUNT.to_owned()),
             listening: OnceLock::new(),
+            jetstream: OnceLock::new(),
             lame_duck: AtomicBool::new(false),
             total_connections: AtomicU64::new(0),
             slow_consumers: AtomicU64::new(0),
@@ -83,6 +86,17 @@ impl Front {
 
     pub fn listening(&self) -> Listening {
         self.listening.get().cloned().unwrap_or_default()
+    }
+
+    /// Says that JetStream is served, once.
+    pub(crate) fn set_jetstream(&self, jetstream: Arc<JetStream>) {
+        // There is one JetStream a front.
+        let _ = self.jetstream.set(jetstream);
+    }
+
+    /// JetStream, if it is served.
+    pub fn jetstream(&self) -> Option<&Arc<JetStream>> {
+        self.jetstream.get()
     }
 
     /// The name clients see: the configured one, else the id.
@@ -144,6 +158,11 @@ impl Front {
             tls_verify: tls.is_some_and(|tls| tls.verify || tls.verify_and_map) && !websocket,
             tls_available: tls.is_some() && (tls_optional || websocket),
             max_payload: config.max_payload_bytes,
+            jetstream: self.jetstream().is_some(),
+            domain: self
+                .jetstream()
+                .and_then(|jetstream| jetstream.config().domain.clone()),
+            api_lvl: self.jetstream().map_or(0, |_| API_LEVEL),
             connect_urls,
             ldm: self.is_lame_duck(),
             ..Info::default()

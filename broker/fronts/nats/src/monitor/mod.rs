@@ -28,6 +28,7 @@ pub use accountz::{AccountStatz, Accountz, accountz, accstatz};
 pub use connz::{Connz, connz};
 pub use connz_options::{ConnState, ConnzOptions};
 pub use families::families;
+pub(crate) use format::{duration, is_default, timestamp};
 pub use subsz::{Subsz, SubszOptions, subsz};
 pub use varz::{Varz, varz};
 

@@ -47,6 +47,8 @@ pub struct ServerSnapshot {
     pub system_account: Option<String>,
     /// End of the validity of the client listener's certificate.
     pub tls_cert_not_after: Option<SystemTime>,
+    /// JetStream, where it is served.
+    pub jetstream: Option<crate::jetstream::JetStreamVarz>,
 }
 
 /// Where monitoring itself listens.

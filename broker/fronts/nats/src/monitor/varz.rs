@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::format::{Number, is_default, nanos, timestamp, uptime};
 use super::snapshot::ServerSnapshot;
+use crate::jetstream::JetStreamVarz;
 
 /// Time for a TLS handshake when there is no TLS to configure it.
 const DEFAULT_TLS_TIMEOUT_MS: u64 = 2_000;
@@ -53,7 +54,7 @@ pub struct Varz {
     leaf: NotBuilt,
     mqtt: NotBuilt,
     websocket: WebsocketVarz,
-    jetstream: NotBuilt,
+    jetstream: JetStream,
     tls_timeout: Number,
     write_deadline: u64,
     start: String,
@@ -134,6 +135,14 @@ struct ByKind {
     leafs: u64,
 }
 
+/// Nothing where it is not served.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum JetStream {
+    On(JetStreamVarz),
+    Off {},
+}
+
 /// Waits for the disk: core NATS has none.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct DiskWaits {
@@ -186,7 +195,7 @@ pub fn varz(server: &ServerSnapshot, requests: &BTreeMap<&'static str, u64>) -> 
         leaf: NotBuilt {},
         mqtt: NotBuilt {},
         websocket: nats.websocket.as_ref().map(websocket).unwrap_or_default(),
-        jetstream: NotBuilt {},
+        jetstream: server.jetstream.clone().map_or(JetStream::Off {}, JetStream::On),
         tls_timeout: Number::seconds(tls.map_or(DEFAULT_TLS_TIMEOUT_MS, |tls| tls.timeout_ms)),
         write_deadline: nanos(nats.write_deadline_ms),
         start: timestamp(server.start),

@@ -349,6 +349,7 @@ impl Recording {
             tls_cert_not_after: value["tls_cert_not_after"]
                 .as_str()
                 .map(|_| time(&value["tls_cert_not_after"])),
+            jetstream: None,
         }
     }
 

@@ -1,0 +1,157 @@
+//! JetStream for NATS clients: the API, publishing to streams, deliveries and acknowledgements, in nats-server's JSON and
+//! with its codes.
+//!
+//! Messages come in by taps on subjects of the core (`tap`), on the publisher's worker: publishes, acknowledgements and
+//! pull requests go to the streams at once, other requests wait in bounded queues for tasks of the services runtime
+//! (`api`). What streams have to say goes out as injections (`outlet`). What a stream is, and when it takes a message, is
+//! not known here.
+
+mod ack;
+mod advisory;
+mod api;
+mod captures;
+mod config;
+mod direct;
+mod duration;
+mod error;
+mod headers;
+mod json;
+mod monitor;
+mod ops;
+mod outlet;
+mod publish;
+mod pull;
+mod status;
+mod subject;
+mod tap;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use mainstem_core::account::Account;
+use mainstem_core::{Gate, Injection};
+use mainstem_streams::Streams;
+use tokio::runtime::Handle;
+
+use crate::front::Front;
+use api::{Api, Counts};
+use captures::Captures;
+use json::info::ApiStats;
+
+pub use config::{Enabled, JetStreamConfig};
+pub use json::version::API_LEVEL;
+pub use monitor::{JetStreamVarz, register};
+
+/// Consumers share so many gates: one that is closed holds up those that share it for 10 ms.
+const GATES: usize = 1024;
+
+/// JetStream, as this front serves it.
+pub struct JetStream {
+    front: Arc<Front>,
+    config: JetStreamConfig,
+    /// `None` before [`JetStream::open`] and after [`JetStream::close`].
+    streams: ArcSwapOption<Streams>,
+    captures: Captures,
+    api: Api,
+    /// Accounts that have their taps.
+    tapped: Mutex<Vec<Tapped>>,
+    /// Closed while recipients of deliveries are behind.
+    gates: Box<[Arc<Gate>]>,
+}
+
+/// An account with its taps.
+struct Tapped {
+    account: String,
+    /// It has JetStream; else its requests are refused.
+    enabled: bool,
+    counts: Arc<Counts>,
+}
+
+impl JetStream {
+    /// The front's half. It is what streams want as their outlet; nothing is served before [`JetStream::open`].
+    pub fn new(front: &Arc<Front>, config: JetStreamConfig) -> Arc<Self> {
+        let jetstream = Arc::new(Self {
+            front: Arc::clone(front),
+            config,
+            streams: ArcSwapOption::empty(),
+            captures: Captures::default(),
+            api: Api::default(),
+            tapped: Mutex::default(),
+            gates: (0..GATES).map(|_| Gate::new()).collect(),
+        });
+        front.set_jetstream(Arc::clone(&jetstream));
+        jetstream
+    }
+
+    /// Begins to serve `streams`. Requests are worked on by tasks of `runtime`.
+    pub fn open(self: &Arc<Self>, streams: Arc<Streams>, runtime: &Handle) {
+        self.streams.store(Some(streams));
+        api::start(self, runtime);
+        self.tap_accounts();
+    }
+
+    /// Accounts that came to be since get their taps.
+    pub fn tap_accounts(self: &Arc<Self>) {
+        let mut tapped = self.tapped.lock().unwrap_or_else(PoisonError::into_inner);
+        for account in self.front.node.accounts.all().iter() {
+            let known = tapped.iter().any(|tapped| tapped.account == account.name);
+            if account.name != self.front.system_account && !known {
+                tapped.push(tap::add(self, account));
+            }
+        }
+    }
+
+    /// Names of accounts that have JetStream.
+    pub(crate) fn enabled_accounts(&self) -> Vec<String> {
+        let tapped = self.tapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let enabled = tapped.iter().filter(|tapped| tapped.enabled);
+        enabled.map(|tapped| tapped.account.clone()).collect()
+    }
+
+    /// How often an account used the API.
+    fn api_stats(&self, account: &str) -> ApiStats {
+        let tapped = self.tapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = tapped.iter().find(|tapped| tapped.account == account);
+        found.map(|tapped| tapped.counts.stats(0)).unwrap_or_default()
+    }
+
+    /// Nothing is served any more.
+    pub fn close(&self) {
+        self.streams.store(None);
+        self.api.close();
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &JetStreamConfig {
+        &self.config
+    }
+
+    pub(crate) fn streams(&self) -> Option<Arc<Streams>> {
+        self.streams.load_full()
+    }
+
+    /// Clients who pull and acknowledge are to be held back.
+    fn is_full(&self) -> bool {
+        self.streams
+            .load()
+            .as_ref()
+            .is_some_and(|streams| streams.is_full())
+    }
+
+    fn account(&self, name: &str) -> Arc<Account> {
+        self.front.node.accounts.get_or_create(name)
+    }
+
+    /// Sends one message to whoever subscribes to `to`.
+    fn send(&self, account: &Arc<Account>, to: &[u8], headers: &[u8], payload: &[u8]) {
+        let mut injection = Injection::new(account);
+        injection.push(to, to, b"", headers, payload);
+        self.front.node.inject(injection);
+    }
+}
+
+/// Nanoseconds since the Unix epoch.
+fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
