@@ -1,0 +1,155 @@
+//! What entries that were applied mean for consumers.
+
+use std::sync::Arc;
+
+use super::input::Key;
+use super::{Engine, Timer};
+use crate::command::{Command, StreamId};
+use crate::machine::{Change, View};
+use crate::service::outlet::Status;
+
+/// Shortest time between two looks for messages that reached their age.
+const EXPIRE_NS: u64 = 50_000_000;
+
+/// When an expiry did not take effect.
+const EXPIRE_AGAIN_NS: u64 = 1_000_000_000;
+
+impl Engine {
+    /// Takes what the machine changed since the last time.
+    pub(super) fn take_changes(&mut self) {
+        for (stream, change) in self.parts.machine.with(|view| view.take_changes()) {
+            self.stream_changed(stream, change);
+        }
+    }
+
+    fn stream_changed(&mut self, id: StreamId, change: Change) {
+        let machine = Arc::clone(&self.parts.machine);
+        let state = machine.with(|view| {
+            let stream = view.stream(id)?;
+            Some((
+                stream.bytes,
+                stream.first_seq,
+                stream.last_seq,
+                stream.config.max_age_ns > 0 && stream.msgs > 0,
+            ))
+        });
+        let keys = self.by_stream.get(&id).cloned().unwrap_or_default();
+        let Some((bytes, first_seq, last_seq, ages)) = state else {
+            for key in keys {
+                self.consumer_gone(key);
+            }
+            return;
+        };
+        if let Some(stream) = self.stream(id) {
+            stream.set_bytes(bytes);
+        }
+        if ages {
+            self.timers.no_later(Timer::Expire(id), self.now_ns + EXPIRE_NS);
+        }
+        for key in keys {
+            let exists = |view: &mut View| {
+                view.stream(id)
+                    .is_some_and(|stream| stream.consumer(key.1).is_some())
+            };
+            if change.consumers && !machine.with(exists) {
+                self.consumer_gone(key);
+                continue;
+            }
+            if change.removed {
+                self.drop_removed(key, first_seq);
+            }
+            let may_get = self.consumers.get(&key).is_some_and(|consumer| {
+                let is_behind = consumer.next_seq <= last_seq || consumer.pending.queued() > 0;
+                let is_asked = match &consumer.push {
+                    Some(push) => push.active,
+                    None => !consumer.waiting.is_empty(),
+                };
+                is_asked && is_behind
+            });
+            if may_get {
+                self.make_ready(key);
+            }
+        }
+    }
+
+    /// What was removed at the begin of the stream waits for no acknowledgement.
+    fn drop_removed(&mut self, key: Key, first_seq: u64) {
+        let Some(consumer) = self.consumers.get_mut(&key) else {
+            return;
+        };
+        let oldest = consumer.pending.first().map(|(seq, _)| seq);
+        if first_seq == 0 || oldest.is_none_or(|oldest| oldest >= first_seq) {
+            return;
+        }
+        consumer.pending.remove_range(0..=first_seq - 1);
+        consumer.news.range_done(consumer.floor.stream + 1, first_seq - 1);
+        consumer.move_floor();
+        self.dirty.insert(key);
+        self.make_ready(key);
+    }
+
+    /// Messages were removed anywhere in the stream: what waits for acknowledgement may be among them.
+    pub(crate) fn recheck(&mut self, stream: StreamId) {
+        for key in self.by_stream.get(&stream).cloned().unwrap_or_default() {
+            let Some(consumer) = self.consumers.get(&key) else {
+                continue;
+            };
+            let machine = &self.parts.machine;
+            let gone: Vec<u64> = machine.with(|view| {
+                let is_gone = |seq: &u64| matches!(view.position(stream, *seq), Ok(None));
+                consumer.pending.sequences().filter(is_gone).collect()
+            });
+            for seq in gone {
+                self.forget(key, seq);
+            }
+            if let Some(consumer) = self.consumers.get_mut(&key) {
+                consumer.move_floor();
+            }
+            self.make_ready(key);
+        }
+    }
+
+    fn consumer_gone(&mut self, key: Key) {
+        if let Some(consumer) = self.consumers.get_mut(&key) {
+            for request in consumer.waiting.requests.drain(..) {
+                self.parts
+                    .outlet
+                    .status(&request.to, &consumer.handle, &Status::ConsumerDeleted);
+            }
+            if let Some(push) = consumer.push.as_ref().filter(|push| push.active) {
+                self.parts
+                    .outlet
+                    .status(&push.to, &consumer.handle, &Status::ConsumerDeleted);
+            }
+        }
+        self.drop_consumer(key);
+    }
+
+    /// Removes messages that have reached their age, and sets when the next ones do.
+    pub(super) fn expire(&mut self, stream: StreamId) {
+        let wall_ns = self.parts.clock.wall_ns();
+        let oldest = self.parts.machine.with(|view| {
+            let state = view
+                .stream(stream)
+                .filter(|state| state.config.max_age_ns > 0 && state.msgs > 0)?;
+            let (first_seq, max_age_ns) = (state.first_seq, state.config.max_age_ns as u64);
+            let first = view.position(stream, first_seq).ok().flatten()?;
+            Some((first.timestamp_ns, max_age_ns))
+        });
+        let Some((first_ns, max_age_ns)) = oldest else {
+            return;
+        };
+        let due_ns = first_ns.saturating_add(max_age_ns);
+        let again_ns = match due_ns <= wall_ns {
+            true => {
+                let before_ns = wall_ns - max_age_ns + 1;
+                // A change of the stream says that it took effect.
+                drop(self.parts.door.submit([&Command::Expire { stream, before_ns }]));
+                EXPIRE_AGAIN_NS
+            }
+            false => (due_ns - wall_ns).max(EXPIRE_NS),
+        };
+        self.timers
+            .set(Timer::Expire(stream), Some(self.now_ns + again_ns));
+    }
+}

@@ -1,0 +1,170 @@
+//! Telling the machine how far consumers have come: in batches, one at a time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::consumer::{Consumer, News};
+use super::input::Key;
+use super::{Engine, Timer};
+use crate::command::{Command, Progress};
+use crate::proposer::Answer;
+
+/// A proposal is closed when it has about this many bytes.
+const PROPOSAL_BYTES: usize = 48 << 10;
+
+/// News that nobody waits for are proposed after this time.
+const LAZY_NS: u64 = 250_000_000;
+
+/// A consumer whose progress was not committed delivers nothing for this time.
+const FAILED_NS: u64 = 250_000_000;
+
+/// Progress that was proposed and is not committed yet.
+pub(super) struct Proposal {
+    answer: oneshot::Receiver<Answer>,
+    consumers: Vec<Proposed>,
+}
+
+struct Proposed {
+    key: Key,
+    account: std::sync::Arc<str>,
+    reserve: u64,
+    confirm: Vec<Bytes>,
+}
+
+impl Engine {
+    /// Takes what became of the last proposal, and makes the next one.
+    pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>) {
+        loop {
+            if let Some(proposal) = &mut self.proposal {
+                let Poll::Ready(answer) = Pin::new(&mut proposal.answer).poll(cx) else {
+                    return;
+                };
+                self.settle(answer.is_ok_and(|answer| answer.is_ok()));
+            }
+            if !self.propose(false) {
+                return;
+            }
+        }
+    }
+
+    /// Proposes also what nobody waits for.
+    pub(super) fn flush_progress(&mut self) {
+        if self.proposal.is_none() {
+            self.propose(true);
+        } else {
+            self.timers.no_later(Timer::Progress, self.now_ns + LAZY_NS);
+        }
+    }
+
+    /// True: something was proposed.
+    fn propose(&mut self, lazy: bool) -> bool {
+        let urgent = |key: &Key| {
+            self.consumers
+                .get(key)
+                .is_some_and(|consumer| consumer.news.is_urgent())
+        };
+        if self.proposal.is_some() || self.dirty.is_empty() {
+            return false;
+        }
+        if !lazy && !self.dirty.iter().any(urgent) {
+            self.timers.no_later(Timer::Progress, self.now_ns + LAZY_NS);
+            return false;
+        }
+        let (mut commands, mut ends, mut consumers) = (Vec::new(), Vec::new(), Vec::new());
+        while commands.len() < PROPOSAL_BYTES
+            && let Some(key) = self.dirty.pop_first()
+        {
+            let Some(consumer) = self.consumers.get_mut(&key) else {
+                continue;
+            };
+            let news = std::mem::take(&mut consumer.news);
+            progress(consumer, &news).encode(&mut commands);
+            ends.push(commands.len() as u32);
+            consumers.push(Proposed {
+                key,
+                account: consumer.handle.stream().account().clone(),
+                reserve: news.reserve,
+                confirm: news.confirm,
+            });
+        }
+        if ends.is_empty() {
+            return false;
+        }
+        let answer = self.parts.door.submit_encoded(commands, ends);
+        self.proposal = Some(Proposal { answer, consumers });
+        true
+    }
+
+    /// The proposal has its outcome.
+    fn settle(&mut self, committed: bool) {
+        let Some(proposal) = self.proposal.take() else {
+            return;
+        };
+        // What was not committed is not confirmed: the client asks again, or gets its message again after a restart.
+        if !committed {
+            for proposed in proposal.consumers {
+                if let Some(consumer) = self.consumers.get_mut(&proposed.key) {
+                    consumer.reserving = consumer.reserved;
+                    consumer.pace.not_before_ns = self.now_ns + FAILED_NS;
+                }
+                self.arm(proposed.key);
+            }
+            return;
+        }
+        for proposed in proposal.consumers {
+            for reply in proposed.confirm {
+                self.parts.outlet.confirmed(&proposed.account, reply);
+            }
+            if proposed.reserve == 0 {
+                continue;
+            }
+            if let Some(consumer) = self.consumers.get_mut(&proposed.key) {
+                consumer.reserved = consumer.reserved.max(proposed.reserve);
+                self.make_ready(proposed.key);
+            }
+        }
+    }
+
+    /// At the end: tells clients that they have to ask elsewhere, and commits where everybody is.
+    pub(super) async fn finish(mut self) {
+        for consumer in self.consumers.values_mut() {
+            for request in consumer.waiting.requests.drain(..) {
+                let status = crate::service::outlet::Status::LeadershipChange;
+                self.parts.outlet.status(&request.to, &consumer.handle, &status);
+            }
+            // Nothing beyond the last delivery was delivered: a restart need not think so.
+            if consumer.takes_acks() && consumer.reserved > consumer.delivered.stream {
+                consumer.news.moved = true;
+                consumer.reserved = consumer.delivered.stream;
+                self.dirty.insert(consumer.key);
+            }
+        }
+        loop {
+            if let Some(proposal) = &mut self.proposal {
+                let answer = Pin::new(&mut proposal.answer).await;
+                self.settle(answer.is_ok_and(|answer| answer.is_ok()));
+            }
+            if !self.propose(true) {
+                break;
+            }
+        }
+        // Who asked something is told that there is no answer.
+        while self.parts.desk.queue().pop().is_some() {}
+    }
+}
+
+fn progress(consumer: &Consumer, news: &News) -> Command {
+    Command::Progress(Progress {
+        stream: consumer.key.0,
+        consumer: consumer.key.1,
+        delivered: consumer.delivered,
+        reserved: news.reserve.max(consumer.reserved),
+        pending: news.pending.values().copied().collect(),
+        done: news.done.clone(),
+        given_up: news.given_up.clone(),
+    })
+}
