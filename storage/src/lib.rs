@@ -5,8 +5,23 @@
 //! space. It is the only crate that names rocksdb. It must never know Raft, streams, subjects or a protocol: entries,
 //! notes and rows are bytes to it.
 
+mod cache;
+mod directory;
+pub mod env;
+mod folder;
+mod frame;
+mod group;
 pub mod log;
+pub mod metrics;
+mod options;
+mod rocks;
+mod space;
 pub mod state;
+mod store;
+mod watermark;
 
-pub use log::{Bounds, Done, Entry, GroupId, Kept, LogStore, Note, StorageError};
+pub use env::{Clock, Disk, Env};
+pub use log::{Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, StorageError};
+pub use options::Options;
 pub use state::{Batch, Rows, StateStore};
+pub use store::Storage;

@@ -55,7 +55,11 @@ pub type Done = Box<dyn FnOnce(Result<(), StorageError>) + Send>;
 pub enum StorageError {
     /// What is on disk is not what was written. Never served as data.
     #[error("{file} is damaged at offset {offset}: {what}", file = .file.display())]
-    Damaged { file: PathBuf, offset: u64, what: String },
+    Damaged {
+        file: PathBuf,
+        offset: u64,
+        what: String,
+    },
     /// The log ends before what was durable: unsynced writes were reported as synced, or a file was cut.
     #[error("the log of group {group} ends at {last}, but was durable up to {watermark}")]
     Truncated { group: u32, last: u64, watermark: u64 },
@@ -131,7 +135,10 @@ pub trait LogStore: Send + Sync + 'static {
     /// Frees what nothing needs any more, and copies the rest of mostly dead segments forward. Blocking; called from a
     /// thread of its own, at intervals. `checkpoint` makes the state durable as it is now: it is called between finding
     /// out what is dead and removing it, so that no state that still needs it can come back after a crash.
-    fn clean(&self, checkpoint: &mut dyn FnMut() -> Result<(), StorageError>) -> Result<Cleaned, StorageError>;
+    fn clean(
+        &self,
+        checkpoint: &mut dyn FnMut() -> Result<(), StorageError>,
+    ) -> Result<Cleaned, StorageError>;
 }
 
 /// What a cleaning did.

@@ -1,0 +1,457 @@
+//! The log of all groups on RocksDB.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use crossbeam::channel::{self, Sender};
+
+use super::db::LogDb;
+use super::error::abort;
+use super::reader::Reader;
+use super::recover::Recovered;
+use super::writer::{Op, Writer};
+use crate::cache::FrameCache;
+use crate::folder::Lock;
+use crate::group::{Found, Group};
+use crate::log::{Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, StorageError};
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::space::Space;
+use crate::watermark::{Marks, Watermark};
+
+/// Operations that wait for the writer at most. Whoever comes then waits, too.
+const MAX_WAITING: usize = 16 << 10;
+/// How far the watermark is behind, at most, while the disk keeps up.
+const WATERMARK_EVERY: Duration = Duration::from_millis(50);
+/// How often the free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_millis(500);
+
+/// What the threads of a log share.
+pub struct Shared {
+    pub db: LogDb,
+    pub options: Options,
+    pub metrics: Metrics,
+    pub cache: FrameCache,
+    pub space: Space,
+    pub groups: ArcSwap<BTreeMap<GroupId, Arc<Group>>>,
+    /// The segment that is written to.
+    pub active: AtomicU64,
+    watermark: Watermark,
+    is_watermark_old: AtomicBool,
+    read_only: ArcSwap<Option<StorageError>>,
+    _lock: Arc<Lock>,
+}
+
+/// What a log is opened with.
+pub struct Parts {
+    pub db: LogDb,
+    pub options: Options,
+    pub space: Space,
+    pub watermark: Watermark,
+    pub recovered: Recovered,
+    pub read_only: Option<StorageError>,
+    pub lock: Arc<Lock>,
+}
+
+/// The log. Its threads end when it is dropped.
+pub struct RocksLog {
+    shared: Arc<Shared>,
+    /// `None`: the writer is gone, or never was.
+    ops: Option<Sender<Op>>,
+    writer: Option<JoinHandle<()>>,
+    keeper: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    /// Held while a group is added.
+    adding: Mutex<()>,
+    pub(super) cleaner: Mutex<super::clean::Cleaner>,
+}
+
+impl RocksLog {
+    pub fn start(parts: Parts) -> Result<RocksLog, StorageError> {
+        let Parts {
+            db,
+            options,
+            space,
+            watermark,
+            recovered,
+            read_only,
+            lock,
+        } = parts;
+        let is_read_only = read_only.is_some();
+        let groups = recovered.groups.into_iter();
+        let groups = groups
+            .map(|(id, found)| (id, Arc::new(Group::new(id, found))))
+            .collect();
+        let shared = Arc::new(Shared {
+            db,
+            metrics: Metrics::default(),
+            cache: FrameCache::new(options.cache_bytes),
+            space,
+            groups: ArcSwap::new(Arc::new(groups)),
+            active: AtomicU64::new(recovered.active),
+            watermark,
+            is_watermark_old: AtomicBool::new(true),
+            read_only: ArcSwap::new(Arc::new(read_only)),
+            options,
+            _lock: lock,
+        });
+        let mut log = RocksLog {
+            shared,
+            ops: None,
+            writer: None,
+            keeper: None,
+            adding: Mutex::default(),
+            cleaner: Mutex::new(super::clean::Cleaner::new(recovered.next_cold)),
+        };
+        if !is_read_only {
+            log.spawn(recovered.active)?;
+        }
+        Ok(log)
+    }
+
+    fn spawn(&mut self, active: u64) -> Result<(), StorageError> {
+        let failed = |error| StorageError::Io(format!("no thread for the log: {error}"));
+        let (ops, queue) = channel::bounded(MAX_WAITING);
+        let writer = Writer::new(self.shared.clone(), queue, active);
+        let thread = thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || writer.run());
+        self.writer = Some(thread.map_err(failed)?);
+        self.ops = Some(ops);
+        let (stop, shared) = (Arc::new(AtomicBool::new(false)), self.shared.clone());
+        let stopped = stop.clone();
+        let keeper = thread::Builder::new()
+            .name("log-keeper".into())
+            .spawn(move || keep(&shared, &stopped));
+        self.keeper = Some((stop, keeper.map_err(failed)?));
+        Ok(())
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader {
+            db: &self.shared.db,
+            cache: &self.shared.cache,
+            metrics: &self.shared.metrics,
+        }
+    }
+
+    fn group(&self, id: GroupId) -> Result<Arc<Group>, StorageError> {
+        let unknown = || StorageError::Io(format!("group {} is not open", id.0));
+        self.shared.groups.load().get(&id).cloned().ok_or_else(unknown)
+    }
+
+    /// Hands an operation to the writer.
+    pub(super) fn send(&self, op: Op) {
+        let unsent = match &self.ops {
+            Some(ops) => match ops.send(op) {
+                Ok(()) => return,
+                Err(error) => error.into_inner(),
+            },
+            None => op,
+        };
+        let reason = self
+            .shared
+            .read_only()
+            .unwrap_or(StorageError::Io("the log is closed".into()));
+        match unsent {
+            Op::Append { done, .. } => done.into_iter().for_each(|done| done(Err(reason.clone()))),
+            Op::Truncate { done, .. }
+            | Op::Purge { done, .. }
+            | Op::Note { done, .. }
+            | Op::Sync { done }
+            | Op::Move { done, .. } => done(Err(reason)),
+        }
+    }
+
+    /// Changes a group and hands the change over, in one order. `done` is called when nothing is to be written.
+    fn change(
+        &self,
+        id: GroupId,
+        done: Done,
+        change: impl FnOnce(&Arc<Group>, Done) -> Result<Option<Op>, Done>,
+    ) {
+        let group = match (self.shared.read_only(), self.group(id)) {
+            (None, Ok(group)) => group,
+            (Some(error), _) | (_, Err(error)) => return done(Err(error)),
+        };
+        let order = group.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let finished = match change(&group, done) {
+            Ok(Some(op)) => {
+                self.send(op);
+                None
+            }
+            Ok(None) => None,
+            Err(done) => Some(done),
+        };
+        drop(order);
+        if let Some(done) = finished {
+            done(Ok(()));
+        }
+    }
+
+    fn close(&mut self) {
+        self.ops = None;
+        let me = thread::current().id();
+        if let Some((stop, keeper)) = self.keeper.take() {
+            stop.store(true, Ordering::Release);
+            keeper.thread().unpark();
+            if keeper.thread().id() != me {
+                // It has nothing to say.
+                let _ = keeper.join();
+            }
+        }
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != me
+        {
+            let _ = writer.join();
+        }
+        if self.shared.read_only().is_none() {
+            self.shared.write_watermark();
+        }
+    }
+}
+
+impl Drop for RocksLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    pub fn read_only(&self) -> Option<StorageError> {
+        self.read_only.load().as_ref().clone()
+    }
+
+    /// Something became durable.
+    pub fn watermark_changed(&self) {
+        self.is_watermark_old.store(true, Ordering::Release);
+    }
+
+    /// Says that a group's log is about to end earlier. Durable when it returns.
+    pub fn lower_watermark(&self) -> Result<(), StorageError> {
+        self.watermark.write(|| self.marks()).map(drop)
+    }
+
+    fn write_watermark(&self) {
+        if !self.is_watermark_old.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        match self.watermark.write(|| self.marks()) {
+            Ok(bytes) => drop(
+                self.metrics
+                    .watermark_bytes
+                    .fetch_add(bytes as u64, Ordering::Relaxed),
+            ),
+            Err(error) => abort(&error.to_string()),
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        let groups = self.groups.load();
+        let groups = groups.values().filter(|group| group.kept() != Kept::Memory);
+        groups.map(|group| (group.id, group.lock().written)).collect()
+    }
+}
+
+/// What has to be done at intervals.
+fn keep(shared: &Shared, stop: &AtomicBool) {
+    let clock = &shared.options.env.clock;
+    let mut looked = None;
+    while !stop.load(Ordering::Acquire) {
+        shared.write_watermark();
+        let now = clock.now_ns();
+        if looked.is_none_or(|at| now.saturating_sub(at) >= SPACE_EVERY.as_nanos() as u64) {
+            looked = Some(now);
+            shared.space.look();
+            shared
+                .metrics
+                .free_bytes
+                .store(shared.space.free_bytes(), Ordering::Relaxed);
+        }
+        thread::park_timeout(WATERMARK_EVERY);
+    }
+}
+
+impl LogStore for RocksLog {
+    fn open_group(&self, group: GroupId, kept: Kept) -> Result<(), StorageError> {
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = self.shared.groups.load_full();
+        if let Some(group) = groups.get(&group) {
+            group.open(kept);
+            return Ok(());
+        }
+        let new = Group::new(group, Found::default());
+        new.open(kept);
+        let mut groups = BTreeMap::clone(&groups);
+        groups.insert(group, Arc::new(new));
+        self.shared.groups.store(Arc::new(groups));
+        Ok(())
+    }
+
+    fn is_full(&self) -> Option<StorageError> {
+        let read_only = self.shared.read_only();
+        let read_only = read_only.map(|reason| StorageError::ReadOnly(reason.to_string()));
+        read_only.or_else(|| self.shared.space.is_full())
+    }
+
+    fn append(&self, group: GroupId, entries: Vec<Entry>, done: Done) {
+        let metrics = &self.shared.metrics;
+        self.change(group, done, |group, done| {
+            let kept = group.kept();
+            let mut state = group.lock();
+            let in_order = (state.next..)
+                .zip(&entries)
+                .all(|(index, entry)| index == entry.index);
+            if !in_order {
+                let next = state.next;
+                drop(state);
+                done(Err(StorageError::Io(format!(
+                    "entries for group {} are not at {next}",
+                    group.id.0
+                ))));
+                return Ok(None);
+            }
+            if entries.is_empty() {
+                return Err(done);
+            }
+            let entries: Vec<Bytes> = entries.into_iter().map(|entry| entry.data).collect();
+            let first = state.append(entries.iter().cloned(), kept);
+            drop(state);
+            if kept == Kept::Memory {
+                return Err(done);
+            }
+            let bytes: usize = entries.iter().map(Bytes::len).sum();
+            metrics.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            let (now, later) = if kept == Kept::Async {
+                (Some(done), None)
+            } else {
+                (None, Some(done))
+            };
+            self.send(Op::Append {
+                group: group.clone(),
+                first,
+                entries,
+                done: later,
+            });
+            now.map_or(Ok(None), Err)
+        });
+    }
+
+    fn truncate(&self, group: GroupId, from: u64, done: Done) {
+        self.change(group, done, |group, done| {
+            let mut state = group.lock();
+            state.truncate(from);
+            if group.kept() == Kept::Memory {
+                state.written = state.next;
+                return Err(done);
+            }
+            Ok(Some(Op::Truncate {
+                group: group.clone(),
+                from,
+                done,
+            }))
+        });
+    }
+
+    fn purge(&self, group: GroupId, first: u64, note: Bytes, done: Done) {
+        self.change(group, done, |group, done| {
+            let mut state = group.lock();
+            state.purge(first);
+            state.set_note(Note::Purged, note.clone());
+            if group.kept() == Kept::Memory {
+                state.written = state.next;
+                return Err(done);
+            }
+            let first = state.first;
+            Ok(Some(Op::Purge {
+                group: group.clone(),
+                first,
+                note,
+                done,
+            }))
+        });
+    }
+
+    fn set_note(&self, group: GroupId, note: Note, value: Bytes, done: Done) {
+        self.change(group, done, |group, done| {
+            group.lock().set_note(note, value.clone());
+            if group.kept() == Kept::Memory {
+                return Err(done);
+            }
+            Ok(Some(Op::Note {
+                group: group.clone(),
+                note,
+                value,
+                done,
+            }))
+        });
+    }
+
+    fn note(&self, group: GroupId, note: Note) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.group(group)?.lock().note(note))
+    }
+
+    fn bounds(&self, group: GroupId) -> Bounds {
+        self.group(group)
+            .map_or(Bounds { first: 0, next: 0 }, |group| group.bounds())
+    }
+
+    fn durable(&self, group: GroupId) -> u64 {
+        self.group(group).map_or(0, |group| group.lock().written)
+    }
+
+    fn sync(&self, group: GroupId, done: Done) {
+        self.change(group, done, |group, done| match group.kept() {
+            Kept::Memory => Err(done),
+            Kept::Synced | Kept::Async => Ok(Some(Op::Sync { done })),
+        });
+    }
+
+    fn read(&self, group: GroupId, range: Range<u64>, max_bytes: usize) -> Result<Vec<Entry>, StorageError> {
+        let group = self.group(group)?;
+        self.checked(self.reader().read(&group, range, max_bytes))
+    }
+
+    fn get(&self, group: GroupId, index: u64) -> Result<Bytes, StorageError> {
+        let group = self.group(group)?;
+        self.checked(self.reader().get(&group, index))
+    }
+
+    fn set_liveness(&self, group: GroupId, liveness: Arc<dyn Liveness>) {
+        if let Ok(group) = self.group(group) {
+            group.set_liveness(liveness);
+        }
+    }
+
+    fn clean(
+        &self,
+        checkpoint: &mut dyn FnMut() -> Result<(), StorageError>,
+    ) -> Result<Cleaned, StorageError> {
+        let mut cleaner = self.cleaner.lock().unwrap_or_else(PoisonError::into_inner);
+        let cleaned = cleaner.clean(self, checkpoint);
+        self.checked(cleaned)
+    }
+}
+
+impl RocksLog {
+    /// Damage that is found while running makes the store read-only: it can not prove that it is whole.
+    fn checked<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error @ StorageError::Damaged { .. }) = &result
+            && self.shared.read_only().is_none()
+            && !self.shared.options.accept_loss
+        {
+            tracing::error!("the store is read-only from now on: {error}");
+            self.shared.read_only.store(Arc::new(Some(error.clone())));
+        }
+        result
+    }
+}

@@ -1,0 +1,12 @@
+//! The store on RocksDB.
+
+pub mod clean;
+pub mod copy;
+pub mod db;
+pub mod error;
+pub mod log;
+pub mod meta;
+pub mod reader;
+pub mod recover;
+pub mod state;
+pub mod writer;

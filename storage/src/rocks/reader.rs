@@ -1,0 +1,154 @@
+//! Reading entries: from RAM, else from frames on disk.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::db::LogDb;
+use super::recover::{damaged, decode};
+use crate::cache::FrameCache;
+use crate::directory::Run;
+use crate::frame::{Frame, key, parse_key};
+use crate::group::{Group, Place};
+use crate::log::{Entry, StorageError};
+use crate::metrics::Metrics;
+
+/// Bytes of frames that one look at the disk brings in, besides the one that is asked for.
+const READ_AHEAD: usize = 64 << 10;
+
+/// How often a read looks again when cleaning moved the entry under it.
+const MAX_TRIES: u32 = 8;
+
+/// Reads entries.
+pub struct Reader<'a> {
+    pub db: &'a LogDb,
+    pub cache: &'a FrameCache,
+    pub metrics: &'a Metrics,
+}
+
+impl Reader<'_> {
+    pub fn get(&self, group: &Group, index: u64) -> Result<Bytes, StorageError> {
+        let missing = || StorageError::Missing {
+            group: group.id.0,
+            index,
+        };
+        for _ in 0..MAX_TRIES {
+            let place = group.lock().place(index);
+            let run = match place {
+                Place::Here(data) => {
+                    self.metrics.tail_hits.fetch_add(1, Ordering::Relaxed);
+                    return Ok(data);
+                }
+                Place::In(run) => run,
+                Place::Nowhere => return Err(missing()),
+            };
+            match self.frame(group, run, index)? {
+                Some(frame) => return frame.get(index).ok_or_else(missing),
+                None if run.is_cold() && self.is_still_in(group, run, index) => return Err(missing()),
+                None => (),
+            }
+        }
+        self.lost(group, index)
+    }
+
+    pub fn read(
+        &self,
+        group: &Group,
+        range: Range<u64>,
+        max_bytes: usize,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let range = group.lock().clip(range);
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut index = range.start;
+        while index < range.end && (bytes < max_bytes || entries.is_empty()) {
+            let (place, end) = self.stretch(group, index)?;
+            let end = end.min(range.end);
+            while index < end && (bytes < max_bytes || entries.is_empty()) {
+                let data = match &place {
+                    Some(frame) => frame.get(index),
+                    None => match group.lock().place(index) {
+                        Place::Here(data) => Some(data),
+                        // It left the tail: the frame has it.
+                        _ => break,
+                    },
+                };
+                let data = data.ok_or(StorageError::Missing {
+                    group: group.id.0,
+                    index,
+                })?;
+                bytes += data.len();
+                entries.push(Entry { index, data });
+                index += 1;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The frame that has an index, or `None` for RAM, and the end of what it is good for.
+    fn stretch(&self, group: &Group, index: u64) -> Result<(Option<Frame>, u64), StorageError> {
+        for _ in 0..MAX_TRIES {
+            let place = group.lock().place(index);
+            match place {
+                Place::Here(_) => return Ok((None, u64::MAX)),
+                Place::Nowhere => {
+                    return Err(StorageError::Missing {
+                        group: group.id.0,
+                        index,
+                    });
+                }
+                Place::In(run) => {
+                    if let Some(frame) = self.frame(group, run, index)? {
+                        let end = frame.next().min(run.last + 1);
+                        return Ok((Some(frame), end));
+                    }
+                }
+            }
+        }
+        self.lost(group, index)
+    }
+
+    fn is_still_in(&self, group: &Group, run: Run, index: u64) -> bool {
+        matches!(group.lock().place(index), Place::In(now) if now.segment == run.segment)
+    }
+
+    /// The directory says where it is, and it is not there.
+    fn lost<T>(&self, group: &Group, index: u64) -> Result<T, StorageError> {
+        Err(damaged(
+            self.db,
+            format!("entry {index} of group {} is gone", group.id.0),
+        ))
+    }
+
+    /// The frame of a run that covers an index; `None`: there is none.
+    fn frame(&self, group: &Group, run: Run, index: u64) -> Result<Option<Frame>, StorageError> {
+        if let Some(frame) = self.cache.get(group.id, run.segment, index) {
+            self.metrics.cache_hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Some(frame));
+        }
+        self.metrics.disk_reads.fetch_add(1, Ordering::Relaxed);
+        let source = self.db.frames(run.is_cold())?;
+        let mut rows = source.rows();
+        rows.seek_for_prev(key(run.segment, group.id, index));
+        let mut wanted = None;
+        let mut ahead = 0;
+        while let Some((key, value)) = rows.item() {
+            let is_of_run =
+                parse_key(key).is_none_or(|(segment, id, _)| (segment, id) == (run.segment, group.id));
+            if !is_of_run || ahead > READ_AHEAD {
+                break;
+            }
+            let (_, _, frame) = decode(&source, key, value)?;
+            if wanted.is_none() {
+                // Others are behind it, whether or not it covers the index.
+                wanted = Some(frame.covers(index).then(|| frame.clone()));
+            }
+            ahead += frame.size();
+            self.cache.put(group.id, run.segment, frame);
+            rows.next();
+        }
+        rows.status().map_err(|error| source.error(&error))?;
+        Ok(wanted.flatten())
+    }
+}

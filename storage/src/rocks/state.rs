@@ -1,0 +1,193 @@
+//! Rows on RocksDB.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rocksdb::statistics::Ticker;
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, WriteBatch,
+    WriteOptions,
+};
+
+use super::db::{Access, base_options};
+use super::error::{abort, is_no_space, storage_error};
+use crate::folder::Lock;
+use crate::log::StorageError;
+use crate::options::Options;
+use crate::state::{Batch, Op, Rows, StateStore};
+
+/// The rows' database.
+pub struct RocksState {
+    db: DB,
+    options: rocksdb::Options,
+    folder: PathBuf,
+    unlogged: WriteOptions,
+    is_read_only: bool,
+    _lock: Arc<Lock>,
+}
+
+impl RocksState {
+    pub fn open(
+        folder: &Path,
+        access: Access,
+        options: &Options,
+        lock: Arc<Lock>,
+    ) -> Result<RocksState, StorageError> {
+        let base = db_options(access, options);
+        let opened = match access {
+            Access::Read => DB::open_for_read_only(&base, folder, false),
+            Access::Create | Access::Write => DB::open(&base, folder),
+        };
+        let db = opened.map_err(|error| storage_error(folder, &error))?;
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        let is_read_only = access == Access::Read;
+        Ok(RocksState {
+            db,
+            options: base,
+            folder: folder.into(),
+            unlogged,
+            is_read_only,
+            _lock: lock,
+        })
+    }
+
+    pub fn ticker(&self, ticker: Ticker) -> u64 {
+        self.options.get_ticker_count(ticker)
+    }
+
+    /// Reads and checks every block. Returns how many rows there are.
+    pub fn verify(&self) -> Result<u64, StorageError> {
+        let mut reads = rocksdb::ReadOptions::default();
+        reads.fill_cache(false);
+        let mut rows = self.db.raw_iterator_opt(reads);
+        rows.seek_to_first();
+        let mut count = 0;
+        while rows.valid() {
+            count += 1;
+            rows.next();
+        }
+        rows.status().map(|()| count).map_err(|error| self.error(&error))
+    }
+
+    fn error(&self, error: &rocksdb::Error) -> StorageError {
+        storage_error(&self.folder, error)
+    }
+
+    /// A disk that is full is an error that passes; one that fails is the end.
+    fn failed(&self, error: &rocksdb::Error) -> StorageError {
+        if error.kind() == rocksdb::ErrorKind::IOError && !is_no_space(error) {
+            abort(&error.to_string());
+        }
+        self.error(error)
+    }
+
+    fn writable(&self) -> Result<(), StorageError> {
+        if self.is_read_only {
+            return Err(StorageError::ReadOnly("it is damaged".into()));
+        }
+        Ok(())
+    }
+}
+
+fn db_options(access: Access, options: &Options) -> rocksdb::Options {
+    let mut base = base_options(access);
+    let cache = Cache::new_lru_cache(options.state_cache_bytes);
+    let mut table = BlockBasedOptions::default();
+    table.set_block_size(16 << 10);
+    table.set_block_cache(&cache);
+    table.set_bloom_filter(10.0, false);
+    // Indexes and filters are in parts, which come and go with the cache like any block: RAM does not grow with rows.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4 << 10);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_top_level_index_and_filter(true);
+    table.set_format_version(5);
+    base.set_block_based_table_factory(&table);
+    base.set_compression_type(DBCompressionType::Lz4);
+    base.set_write_buffer_size(options.state_buffer_bytes);
+    base.set_max_write_buffer_number(3);
+    base.set_target_file_size_base(32 << 20);
+    base
+}
+
+impl StateStore for RocksState {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let value = self.db.get_pinned(key).map_err(|error| self.error(&error))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StorageError> {
+        self.writable()?;
+        let mut writes = WriteBatch::default();
+        for op in batch.ops {
+            match op {
+                Op::Put(key, value) => writes.put(key, value),
+                Op::Delete(key) => writes.delete(key),
+                Op::DeleteRange(from, to) => writes.delete_range(from, to),
+            }
+        }
+        self.db
+            .write_opt(writes, &self.unlogged)
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn rows(&self) -> Box<dyn Rows + '_> {
+        Box::new(RocksRows {
+            state: self,
+            rows: self.db.raw_iterator(),
+        })
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        self.writable()?;
+        self.db.flush().map_err(|error| self.failed(&error))
+    }
+}
+
+struct RocksRows<'a> {
+    state: &'a RocksState,
+    rows: DBRawIterator<'a>,
+}
+
+impl RocksRows<'_> {
+    fn status(&self) -> Result<(), StorageError> {
+        if self.rows.valid() {
+            return Ok(());
+        }
+        self.rows.status().map_err(|error| self.state.error(&error))
+    }
+}
+
+impl Rows for RocksRows<'_> {
+    fn current(&self) -> Option<(&[u8], &[u8])> {
+        self.rows.item()
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        self.rows.seek(key);
+        self.status()
+    }
+
+    fn seek_back(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        self.rows.seek_for_prev(key);
+        self.status()
+    }
+
+    fn next(&mut self) -> Result<(), StorageError> {
+        if self.rows.valid() {
+            self.rows.next();
+        }
+        self.status()
+    }
+
+    fn prev(&mut self) -> Result<(), StorageError> {
+        if self.rows.valid() {
+            self.rows.prev();
+        }
+        self.status()
+    }
+}

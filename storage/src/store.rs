@@ -1,0 +1,208 @@
+//! A node's store: opening it, and finding out whether it is whole.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rocksdb::WriteBatch;
+use rocksdb::statistics::Ticker;
+
+use crate::folder::{Folder, Lock};
+use crate::group::Found;
+use crate::log::{GroupId, LogStore, StorageError};
+use crate::metrics::{Snapshot, Written};
+use crate::options::Options;
+use crate::rocks::clean::census;
+use crate::rocks::db::{self, Access, LogDb};
+use crate::rocks::log::{Parts, RocksLog};
+use crate::rocks::meta;
+use crate::rocks::recover::{Recovered, recover};
+use crate::rocks::state::RocksState;
+use crate::space::Space;
+use crate::state::StateStore;
+use crate::watermark::{Marks, Watermark};
+
+/// A node's log and state. It is closed when this and all handles to it are dropped.
+pub struct Storage {
+    pub log: Arc<dyn LogStore>,
+    pub state: Arc<dyn StateStore>,
+    rocks_log: Arc<RocksLog>,
+    rocks_state: Arc<RocksState>,
+}
+
+impl Storage {
+    /// Opens the store in a data folder, and makes it where there is none.
+    ///
+    /// What can not be read at all is an error: [`StorageError::Damaged`] with the file. A store that can be read but
+    /// is not whole is opened read-only, and nothing on disk is touched: see [`read_only`](Storage::read_only).
+    pub fn open(folder: &Path, options: Options) -> Result<Storage, StorageError> {
+        let folder = Folder::open(folder)?;
+        let lock = Arc::new(folder.lock()?);
+        if folder.is_new()? {
+            make(&folder, &options, &lock)?;
+        }
+        let (recovered, read_only) = inspect(&folder, &options)?;
+        let access = if read_only.is_some() {
+            Access::Read
+        } else {
+            Access::Write
+        };
+        let (watermark, _) = open_watermark(&folder, access, &options)?;
+        let db = LogDb::open(&folder, access, &options)?;
+        let recovered = if access == Access::Write {
+            begin_segment(&db, recovered)?
+        } else {
+            recovered
+        };
+        let state = Arc::new(RocksState::open(&folder.state(), access, &options, lock.clone())?);
+        let disk = options.env.disk.clone();
+        let space = Space::new(folder.path(), disk, options.mark_bytes, options.ballast_bytes);
+        let parts = Parts {
+            db,
+            options,
+            space,
+            watermark,
+            recovered,
+            read_only,
+            lock,
+        };
+        let log = Arc::new(RocksLog::start(parts)?);
+        Ok(Storage {
+            log: log.clone(),
+            state: state.clone(),
+            rocks_log: log,
+            rocks_state: state,
+        })
+    }
+
+    /// Why nothing can be written, for good.
+    pub fn read_only(&self) -> Option<StorageError> {
+        self.rocks_log.shared().read_only()
+    }
+
+    /// The counters now.
+    pub fn metrics(&self) -> Snapshot {
+        let shared = self.rocks_log.shared();
+        let metrics = &shared.metrics;
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let segments = census(&self.rocks_log);
+        let runs = segments.values().flatten().map(|piece| piece.run.bytes);
+        Snapshot {
+            sync_ns: metrics.sync_ns.read(),
+            batch_bytes: metrics.batch_bytes.read(),
+            batch_ops: metrics.batch_ops.read(),
+            appended_bytes: read(&metrics.appended_bytes),
+            written: Written {
+                wal: shared.db.ticker(Ticker::WalFileBytes),
+                flush: shared.db.ticker(Ticker::FlushWriteBytes),
+                compaction: shared.db.ticker(Ticker::CompactWriteBytes),
+                cold: read(&metrics.cold_bytes),
+                watermark: read(&metrics.watermark_bytes),
+                state_flush: self.rocks_state.ticker(Ticker::FlushWriteBytes),
+                state_compaction: self.rocks_state.ticker(Ticker::CompactWriteBytes),
+            },
+            tail_bytes: read(&metrics.tail_bytes),
+            tail_hits: read(&metrics.tail_hits),
+            cache_hits: read(&metrics.cache_hits),
+            disk_reads: read(&metrics.disk_reads),
+            segments: segments.len() as u64,
+            segments_freed: read(&metrics.segments_freed),
+            segment_bytes: runs.sum(),
+            free_bytes: read(&metrics.free_bytes),
+        }
+    }
+
+    /// Writes what waits, and makes the state durable. The files are closed when the last handle is dropped.
+    pub fn close(self) -> Result<(), StorageError> {
+        if self.read_only().is_some() {
+            return Ok(());
+        }
+        self.state.flush()
+    }
+}
+
+fn make(folder: &Folder, options: &Options, lock: &Arc<Lock>) -> Result<(), StorageError> {
+    drop(LogDb::open(folder, Access::Create, options)?);
+    drop(RocksState::open(
+        &folder.state(),
+        Access::Create,
+        options,
+        lock.clone(),
+    )?);
+    drop(Watermark::create(&folder.watermark())?);
+    folder.complete()
+}
+
+/// What the log holds, and what is wrong with it, found out without touching it.
+fn inspect(folder: &Folder, options: &Options) -> Result<(Recovered, Option<StorageError>), StorageError> {
+    let db = LogDb::open(folder, Access::Read, options)?;
+    let recovered = recover(&db)?;
+    let (_, marks) = open_watermark(folder, Access::Read, options)?;
+    let wrong = shorter(&recovered, &marks).or_else(|| holes(&recovered, folder));
+    Ok((recovered, wrong.filter(|_| !options.accept_loss)))
+}
+
+fn open_watermark(
+    folder: &Folder,
+    access: Access,
+    options: &Options,
+) -> Result<(Watermark, Marks), StorageError> {
+    match Watermark::open(&folder.watermark(), access != Access::Read) {
+        Err(StorageError::Damaged { .. }) if options.accept_loss => {
+            Ok((Watermark::create(&folder.watermark())?, Marks::new()))
+        }
+        opened => opened,
+    }
+}
+
+/// A log that ends before what was durable.
+fn shorter(recovered: &Recovered, marks: &Marks) -> Option<StorageError> {
+    let next = |group: &GroupId| recovered.groups.get(group).map_or(0, Found::next);
+    let mut short = marks.iter().filter(|(group, mark)| next(group) < **mark);
+    short.next().map(|(group, mark)| StorageError::Truncated {
+        group: group.0,
+        last: next(group).saturating_sub(1),
+        watermark: mark.saturating_sub(1),
+    })
+}
+
+/// A log that misses something in between.
+fn holes(recovered: &Recovered, folder: &Folder) -> Option<StorageError> {
+    recovered.groups.iter().find_map(|(group, found)| {
+        let gap = found.runs.gaps(found.first..found.next()).into_iter().next()?;
+        let what = format!(
+            "entries {} to {} of group {} are missing",
+            gap.start,
+            gap.end - 1,
+            group.0
+        );
+        Some(StorageError::Damaged {
+            file: folder.log(),
+            offset: 0,
+            what,
+        })
+    })
+}
+
+/// Closes the segment that was written to: a memtable that was read back is flushed, and what follows must not overlap it.
+fn begin_segment(db: &LogDb, mut recovered: Recovered) -> Result<Recovered, StorageError> {
+    if !recovered.is_active_used {
+        return Ok(recovered);
+    }
+    let meta = db.family(db::META)?;
+    let mut batch = WriteBatch::default();
+    for (group, found) in &recovered.groups {
+        let runs = found.runs.of_segment(recovered.active);
+        if !runs.is_empty() {
+            batch.put_cf(
+                meta,
+                meta::directory_key(recovered.active, *group),
+                meta::encode_runs(&runs),
+            );
+        }
+    }
+    recovered.active += 1;
+    batch.put_cf(meta, [meta::ACTIVE], recovered.active.to_le_bytes());
+    db.write_synced(batch).map_err(|error| db.error(&error))?;
+    Ok(recovered)
+}
