@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _, value_parser};
 use mainstem_load::cli::Args as BenchArgs;
 
+use crate::client;
 use crate::config::{self, Setting, Sources};
 use crate::exit::{Exit, Failure};
 
@@ -16,6 +17,8 @@ pub enum Action {
     Serve(Serve),
     /// `mainstem bench`.
     Bench(Box<BenchArgs>),
+    /// `mainstem stream` and `mainstem kv`.
+    Client(Box<client::Command>),
     /// `mainstem nats-server ...`: arguments in nats-server's style.
     NatsServer(Vec<OsString>),
     /// Text for standard output: help, version, reference.
@@ -55,6 +58,14 @@ pub fn parse(args: &[OsString]) -> Result<Action, Failure> {
             Ok(args) => Ok(Action::Bench(Box::new(args))),
             Err(error) => Err(wrong(&error)),
         },
+        Some(("stream", matches)) => match client::args::Stream::from_arg_matches(matches) {
+            Ok(args) => Ok(Action::Client(Box::new(client::Command::Stream(args)))),
+            Err(error) => Err(wrong(&error)),
+        },
+        Some(("kv", matches)) => match client::args::Kv::from_arg_matches(matches) {
+            Ok(args) => Ok(Action::Client(Box::new(client::Command::Kv(args)))),
+            Err(error) => Err(wrong(&error)),
+        },
         Some(("nats-server", matches)) => Ok(Action::NatsServer(
             matches
                 .get_many::<OsString>("args")
@@ -78,6 +89,12 @@ fn command() -> Command {
         .subcommand(serve_command())
         .subcommand(BenchArgs::augment_args(
             Command::new("bench").about("Measure a NATS broker"),
+        ))
+        .subcommand(client::args::Stream::augment_args(
+            Command::new("stream").about("Work with streams of a NATS server"),
+        ))
+        .subcommand(client::args::Kv::augment_args(
+            Command::new("kv").about("Work with key-value buckets of a NATS server"),
         ))
         .subcommand(
             Command::new("nats-server")

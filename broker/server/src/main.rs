@@ -1,6 +1,7 @@
 //! The `mainstem` binary.
 
 mod cli;
+mod client;
 mod config;
 mod exit;
 mod logging;
@@ -36,6 +37,7 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
         Action::Bench(args) => mainstem_load::cli::run(*args)
             .map(|()| Exit::Ok.into())
             .map_err(|error| Failure::new(Exit::General, format!("{error:#}"))),
+        Action::Client(command) => client::run(*command).map(Into::into),
         Action::NatsServer(args) => nats_server(&args),
         Action::Print(text) => print(&text),
     }

@@ -33,8 +33,7 @@ pub struct Options {
     /// Arguments of a process started as `nats-server`, without its name: a reload puts them over the file again.
     /// Default empty.
     pub command_line: Vec<OsString>,
-    /// The operator asked for JetStream, which is not built yet. Default false.
-    pub jetstream_requested: bool,
+    pub streams: StreamsOptions,
     /// Things to tell the operator at start (directives that were read and have no effect yet).
     pub warnings: Vec<String>,
 }
@@ -46,6 +45,92 @@ pub enum Personality {
     Mainstem,
     /// Started as `nats-server`: its log lines, and its signals (SIGTERM stops at once, SIGUSR2 drains).
     NatsServer,
+}
+
+/// What is stored, and how much of it may be. All sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamsOptions {
+    /// Default true; started as `nats-server`: false unless asked for.
+    pub enabled: bool,
+    /// What the streams of all accounts may hold on disk; `None`: three quarters of what is free there at start.
+    pub max_store_bytes: Option<u64>,
+    /// What the memory streams of all accounts may hold; `None`: three quarters of the machine's memory.
+    pub max_memory_bytes: Option<u64>,
+    /// Domain of the API (`$JS.<domain>.API`). Default none.
+    pub domain: Option<String>,
+    /// Requests with fields that are not known are refused. Default true.
+    pub strict: bool,
+    /// What was appended last stays in memory: it is read without the disk. Default 64 MiB.
+    pub tail_bytes: usize,
+    /// Older parts of the log that were read stay in memory. Default 16 MiB.
+    pub log_cache_bytes: usize,
+    /// Blocks of the index stay in memory. Default 64 MiB.
+    pub index_cache_bytes: usize,
+    /// Below so much free space nothing is stored until there is more. Default 64 MiB.
+    pub min_free_bytes: u64,
+    /// Percent of a part of the log that may be deleted messages before it is copied without them. Default 50.
+    pub max_garbage_percent: u32,
+    /// Accounts with a word of their own; all others do as `others_enabled` says.
+    pub accounts: Vec<AccountStreams>,
+    /// Accounts that are not listed have streams, without limits. Default true.
+    pub others_enabled: bool,
+}
+
+/// What one account may store; `None`: no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountStreams {
+    pub name: String,
+    /// The account has streams at all. Default true.
+    pub enabled: bool,
+    pub max_memory_bytes: Option<u64>,
+    pub max_store_bytes: Option<u64>,
+    pub max_streams: Option<u32>,
+    /// Consumers of one stream.
+    pub max_consumers: Option<u32>,
+    /// Largest `max_ack_pending` of a consumer.
+    pub max_ack_pending: Option<u32>,
+    /// Largest `max_bytes` of a memory stream.
+    pub max_memory_stream_bytes: Option<u64>,
+    /// Largest `max_bytes` of a stream on disk.
+    pub max_store_stream_bytes: Option<u64>,
+    /// Every stream has to say its `max_bytes`. Default false.
+    pub max_bytes_required: bool,
+}
+
+impl Default for StreamsOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_store_bytes: None,
+            max_memory_bytes: None,
+            domain: None,
+            strict: true,
+            tail_bytes: 64 << 20,
+            log_cache_bytes: 16 << 20,
+            index_cache_bytes: 64 << 20,
+            min_free_bytes: 64 << 20,
+            max_garbage_percent: 50,
+            accounts: Vec::new(),
+            others_enabled: true,
+        }
+    }
+}
+
+impl Default for AccountStreams {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            enabled: true,
+            max_memory_bytes: None,
+            max_store_bytes: None,
+            max_streams: None,
+            max_consumers: None,
+            max_ack_pending: None,
+            max_memory_stream_bytes: None,
+            max_store_stream_bytes: None,
+            max_bytes_required: false,
+        }
+    }
 }
 
 /// Where the log goes and how much of it.
@@ -118,7 +203,7 @@ impl Default for Options {
             config_file: None,
             config_digest: None,
             command_line: Vec::new(),
-            jetstream_requested: false,
+            streams: StreamsOptions::default(),
             warnings: Vec::new(),
         }
     }

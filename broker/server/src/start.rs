@@ -2,6 +2,8 @@
 
 mod announce;
 mod files;
+mod store_metrics;
+mod streams;
 
 use std::io;
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use front_nats::{CloseReason, Collector, Front, Local, Serving};
 use mainstem_admin::Registry;
 use mainstem_core::Node;
 use mainstem_core::auth::{Authenticator, HashPool};
+use mainstem_storage::StorageError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -41,6 +44,10 @@ enum StartError {
     Threads(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] mainstem_net::tls::TlsError),
+    #[error("{source}; {advice}")]
+    Store { source: StorageError, advice: String },
+    #[error("streams do not start: {0}")]
+    Streams(String),
 }
 
 impl StartError {
@@ -51,6 +58,11 @@ impl StartError {
             Self::Admin(_) => Exit::Unavailable,
             Self::File { .. } => Exit::CannotCreate,
             Self::Threads(_) => Exit::OsError,
+            Self::Store {
+                source: StorageError::Locked(_),
+                ..
+            } => Exit::Unavailable,
+            Self::Store { .. } | Self::Streams(_) => Exit::IoError,
         }
     }
 }
@@ -92,6 +104,7 @@ struct Broker {
     stop_workers: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     files: files::Files,
+    streams: Option<streams::Running>,
 }
 
 async fn serve(options: Options, log: LogHandle, reload: Reload) -> Result<ExitCode, StartError> {
@@ -115,6 +128,7 @@ impl Broker {
             options.auth.system_account.clone(),
         ));
         announce::identity(&front, &options);
+        let streams = streams::start(&options, &front).await?;
         let bound = front_nats::bind(&options.nats)?;
         let (stop_workers, stopping) = watch::channel(false);
         let workers = {
@@ -122,12 +136,12 @@ impl Broker {
             node.start(move |worker| Local::install(worker, &front), stopping)?
         };
         let (stop_admin, stopping) = watch::channel(false);
-        let admin = start_admin(&options, &front, stopping).await?;
+        let admin = start_admin(&options, &front, streams.as_ref(), stopping).await?;
         announce::admin(&options, &admin);
         let serving = bound.serve(front);
         announce::listening(&options, &serving.front.listening());
         let files = files::write(&options, &serving.front.listening(), admin.addr)?;
-        announce::ready(&options);
+        announce::ready();
         Ok(Self {
             options,
             serving,
@@ -136,6 +150,7 @@ impl Broker {
             stop_workers,
             workers,
             files,
+            streams,
         })
     }
 
@@ -203,6 +218,9 @@ impl Broker {
         if let Err(error) = self.serving.reload(nats.clone(), auth).await {
             return tracing::error!("Failed to reload server configuration: {error}");
         }
+        if let Some(streams) = &self.streams {
+            streams.front.tap_accounts();
+        }
         if let Err(error) = log.reload(&new.log) {
             tracing::error!("cannot change the log: {error}");
         }
@@ -213,6 +231,7 @@ impl Broker {
             admin: old.admin.clone(),
             limits: old.limits.clone(),
             data_dir: old.data_dir.clone(),
+            streams: old.streams.clone(),
             ports_file_dir: old.ports_file_dir.clone(),
             ..new
         };
@@ -224,6 +243,9 @@ impl Broker {
         self.serving.stop_accepting().await;
         self.serving.close_all(&CloseReason::ServerShutdown).await;
         self.stop_admin.send_replace(true);
+        if let Some(streams) = &self.streams {
+            streams.stop().await;
+        }
         self.stop_workers.send_replace(true);
         while self.workers.iter().any(|worker| !worker.is_finished()) {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -237,6 +259,7 @@ impl Broker {
 async fn start_admin(
     options: &Options,
     front: &Arc<Front>,
+    streams: Option<&streams::Running>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<mainstem_admin::Serving, StartError> {
     let monitoring = announce::monitoring_address(options);
@@ -245,6 +268,13 @@ async fn start_admin(
         Arc::new(Collector::new(Arc::clone(front), monitoring, digest));
     let mut registry = Registry::new();
     front_nats::monitor::register(&mut registry, &source);
+    if let Some(streams) = streams {
+        registry.metrics(Arc::new(store_metrics::StoreMetrics {
+            store: Arc::clone(&streams.store),
+            streams: Arc::clone(&streams.streams),
+        }));
+        registry.health("JETSTREAM", streams.health());
+    }
     let tls = match (&options.nats.tls, options.admin.tls) {
         (Some(tls), true) => Some(mainstem_net::tls::server_config(tls)?),
         _ => None,

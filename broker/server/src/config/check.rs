@@ -15,6 +15,7 @@ pub fn check(options: &Options, report: &mut Report) {
     ports(options, report);
     tls(options, report);
     auth(options, report);
+    streams(options, report);
     nats(options, report);
     folders(options, report);
 }
@@ -184,6 +185,25 @@ fn auth(options: &Options, report: &mut Report) {
     let websocket = options.nats.websocket.as_ref();
     let of_websocket = websocket.and_then(|websocket| websocket.no_auth_user.as_deref());
     no_auth_user(auth, of_websocket, "nats.websocket.no_auth_user", report);
+}
+
+fn streams(options: &Options, report: &mut Report) {
+    let system = options.auth.system_account.as_deref().unwrap_or(SYSTEM_ACCOUNT);
+    for (index, account) in options.streams.accounts.iter().enumerate() {
+        let name = account.name.as_str();
+        let key = format!("streams.accounts[{index}].name");
+        if name == system {
+            report.problem_of(
+                &key,
+                format!("{name:?} is the system account, which has no streams; allowed: another"),
+            );
+        } else if name != GLOBAL_ACCOUNT && !options.auth.accounts.iter().any(|one| one.name == name) {
+            report.problem_of(
+                &key,
+                format!("no account {name:?}; allowed: a name of auth.accounts, or $G"),
+            );
+        }
+    }
 }
 
 fn no_auth_user(auth: &AuthConfig, name: Option<&str>, key: &str, report: &mut Report) {

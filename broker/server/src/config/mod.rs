@@ -13,7 +13,7 @@ mod suggest;
 mod table;
 #[cfg(test)]
 mod tests;
-mod units;
+pub mod units;
 mod yaml;
 
 use std::fs::File;

@@ -65,7 +65,10 @@ fn account(draft: &mut Draft, name: &str, node: &Node, report: &mut Report) -> R
             "users" => members = users(node, report)?,
             "default_permissions" => default_permissions = Some(permissions(node, report)?),
             "limits" => limits(&mut account, node, report)?,
-            "jetstream" => jetstream::of_account(node, report)?,
+            "jetstream" => draft
+                .jetstream
+                .accounts
+                .extend(jetstream::of_account(name, node, report)?),
             "imports" => shared(node, "Imports should be an array, got %T", report)?,
             "exports" => shared(node, "Exports should be an array, got %T", report)?,
             "mappings" | "maps" => mappings(node, report)?,

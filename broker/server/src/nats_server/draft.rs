@@ -8,6 +8,7 @@ use nats_conf::Node;
 use super::reading::{Read, complaint};
 use super::tls::Tls;
 use super::websocket::Websocket;
+use crate::options::AccountStreams;
 
 pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
 
@@ -67,7 +68,7 @@ pub(super) struct Draft {
     pub lame_duck_grace_ns: i64,
     pub no_header_support: bool,
 
-    pub jetstream: bool,
+    pub jetstream: JetStream,
     pub store_dir: String,
     pub has_cluster: bool,
     pub routes: String,
@@ -84,6 +85,32 @@ pub(super) struct FlagTls {
     pub ca_file: String,
     /// One of the flags was given.
     pub given: bool,
+}
+
+/// What JetStream may use.
+#[derive(Debug)]
+pub(super) struct JetStream {
+    pub enabled: bool,
+    pub domain: String,
+    pub strict: bool,
+    /// `None`: nobody said; below zero: three quarters of what there is.
+    pub max_memory: Option<i64>,
+    pub max_store: Option<i64>,
+    /// Accounts that have it.
+    pub accounts: Vec<AccountStreams>,
+}
+
+impl Default for JetStream {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            domain: String::new(),
+            strict: true,
+            max_memory: None,
+            max_store: None,
+            accounts: Vec::new(),
+        }
+    }
 }
 
 impl Draft {

@@ -215,7 +215,7 @@ impl Flags {
         }
         for (name, target) in [
             ("logtime_utc", &mut draft.log_time_utc),
-            ("jetstream", &mut draft.jetstream),
+            ("jetstream", &mut draft.jetstream.enabled),
             ("no_advertise", &mut draft.no_advertise),
             ("tlsverify", &mut draft.flag_tls.verify),
         ] {

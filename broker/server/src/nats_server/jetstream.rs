@@ -4,8 +4,9 @@ use nats_conf::{Node, Value};
 
 use super::draft::Draft;
 use super::permissions::shown;
-use super::reading::{Read, Report, complaint, go_type, switch, text};
+use super::reading::{Read, Report, complaint, go_type, switch, text, whole};
 use super::schema::{self, Key, Kind};
+use crate::options::AccountStreams;
 
 const CIPHER: Key = Key {
     names: &["cipher"],
@@ -160,35 +161,74 @@ const ACCOUNT: &[Key] = &[
 
 /// The block at the top of the file.
 pub(super) fn directive(draft: &mut Draft, node: &Node, report: &mut Report) -> Read<()> {
-    draft.jetstream = match &node.value {
-        Value::Map(map) => {
-            schema::check(SERVER, map, report);
-            let mut enabled = true;
-            for (key, node) in map.iter() {
-                match key.to_lowercase().as_str() {
-                    "enable" | "enabled" => enabled = switch(node).unwrap_or_default(),
-                    "store" | "store_dir" | "storedir" => {
-                        draft.set_store_dir(node, text(node).unwrap_or_default())?;
-                    }
-                    _ => {}
-                }
-            }
-            enabled
-        }
-        _ => is_enabled(node)?,
+    let Value::Map(map) = &node.value else {
+        draft.jetstream.enabled = is_enabled(node)?;
+        return Ok(());
     };
+    let problems = report.errors.len();
+    schema::check(SERVER, map, report);
+    if report.errors.len() > problems {
+        return Ok(());
+    }
+    draft.jetstream.enabled = true;
+    report.each_key(map, |report, key, _, node| server_key(draft, key, node, report));
     Ok(())
 }
 
-/// What an account may use of it.
-pub(super) fn of_account(node: &Node, report: &mut Report) -> Read<()> {
-    match &node.value {
-        Value::Map(map) => schema::check(ACCOUNT, map, report),
-        _ => {
-            is_enabled(node)?;
+fn server_key(draft: &mut Draft, key: &str, node: &Node, report: &mut Report) -> Read<()> {
+    let jetstream = &mut draft.jetstream;
+    match key {
+        "enable" | "enabled" => jetstream.enabled = switch(node)?,
+        "store" | "store_dir" | "storedir" => draft.set_store_dir(node, text(node)?)?,
+        "domain" => text(node)?.clone_into(&mut jetstream.domain),
+        "strict" => jetstream.strict = switch(node)?,
+        "max_memory_store" | "max_mem_store" | "max_mem" => {
+            jetstream.max_memory = Some(schema::size(key, node)?);
         }
+        "max_file_store" | "max_file" => jetstream.max_store = Some(schema::size(key, node)?),
+        "key" | "ek" | "encryption_key" | "tpm" => report.refuse(node, "encrypting the store"),
+        // What is acknowledged is synced, always.
+        "sync" | "sync_interval" | "cipher" => {}
+        "prev_key" | "prev_ek" | "prev_encryption_key" => {}
+        "limits" => report.not_built(node, "a bound on all streams"),
+        _ => report.not_built(node, "this part of JetStream"),
     }
     Ok(())
+}
+
+/// What an account may use of it; `None`: the account does not have it.
+pub(super) fn of_account(name: &str, node: &Node, report: &mut Report) -> Read<Option<AccountStreams>> {
+    let mut account = AccountStreams {
+        name: name.to_owned(),
+        ..AccountStreams::default()
+    };
+    let Value::Map(map) = &node.value else {
+        return Ok(is_enabled(node)?.then_some(account));
+    };
+    schema::check(ACCOUNT, map, report);
+    for (key, node) in map.iter() {
+        account_key(&mut account, &key.to_lowercase(), node);
+    }
+    Ok(Some(account))
+}
+
+/// A value of the wrong type was complained about before.
+fn account_key(account: &mut AccountStreams, key: &str, node: &Node) {
+    let bytes = whole(node).ok().and_then(|bytes| u64::try_from(bytes).ok());
+    let count = bytes.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    match key {
+        "max_memory" | "max_mem" | "mem" | "memory" => account.max_memory_bytes = bytes,
+        "max_store" | "max_file" | "max_disk" | "store" | "disk" => account.max_store_bytes = bytes,
+        "max_streams" | "streams" => account.max_streams = count,
+        "max_consumers" | "consumers" => account.max_consumers = count,
+        "max_ack_pending" => account.max_ack_pending = count,
+        "mem_max_stream_bytes" | "memory_max_stream_bytes" => account.max_memory_stream_bytes = bytes,
+        "disk_max_stream_bytes" | "store_max_stream_bytes" => account.max_store_stream_bytes = bytes,
+        "max_bytes_required" | "max_stream_bytes" | "max_bytes" => {
+            account.max_bytes_required = switch(node).unwrap_or_default();
+        }
+        _ => {}
+    }
 }
 
 fn is_enabled(node: &Node) -> Read<bool> {

@@ -11,7 +11,7 @@ use super::draft::{DEFAULT_HOST, Draft, port};
 use super::duration;
 use super::reading::split_host_port;
 use super::tls::{self, Tls};
-use crate::options::{LogFormat, LogOptions, Options, Personality};
+use crate::options::{LogFormat, LogOptions, Options, Personality, StreamsOptions};
 
 const DEFAULT_PORT: u16 = 4222;
 const DEFAULT_AUTH_TIMEOUT_MS: u64 = 2_000;
@@ -41,9 +41,7 @@ pub(super) fn options(mut draft: Draft) -> Result<Options, String> {
     let user_exists = |name: &str| check_no_auth_user(name, &auth.users);
     draft.websocket.check(user_exists)?;
     check_store_dir(&draft)?;
-    if draft.jetstream {
-        warnings.push("JetStream is not built yet".into());
-    }
+    let streams = streams(&draft, &auth)?;
     Ok(Options {
         personality: Personality::NatsServer,
         nats: NatsConfig {
@@ -65,7 +63,7 @@ pub(super) fn options(mut draft: Draft) -> Result<Options, String> {
         data_dir: path(&draft.store_dir).unwrap_or_else(|| std::env::temp_dir().join("nats")),
         pid_file: path(&draft.pid_file),
         ports_file_dir: path(&draft.ports_file_dir),
-        jetstream_requested: draft.jetstream,
+        streams,
         warnings,
         ..Options::default()
     })
@@ -383,9 +381,38 @@ fn check_no_auth_user(name: &str, users: &[UserConfig]) -> Result<(), String> {
     ))
 }
 
+/// Where there is no account but the global one, that has streams; else those that say so.
+fn streams(draft: &Draft, auth: &AuthConfig) -> Result<StreamsOptions, String> {
+    let system = auth.system_account.as_deref().unwrap_or(SYSTEM_ACCOUNT);
+    if draft
+        .jetstream
+        .accounts
+        .iter()
+        .any(|account| account.enabled && account.name == system)
+    {
+        return Err(format!(
+            "Can't start JetStream: jetstream can not be enabled on the system account {system:?}"
+        ));
+    }
+    let others_enabled = auth.accounts.iter().all(|account| account.name == system);
+    let jetstream = &draft.jetstream;
+    // Below zero, and zero where it was not said, mean what there is.
+    let limit = |bytes: Option<i64>| bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    Ok(StreamsOptions {
+        enabled: jetstream.enabled,
+        max_store_bytes: limit(jetstream.max_store),
+        max_memory_bytes: limit(jetstream.max_memory),
+        domain: set(&jetstream.domain),
+        strict: jetstream.strict,
+        accounts: jetstream.accounts.clone(),
+        others_enabled,
+        ..StreamsOptions::default()
+    })
+}
+
 /// A store that is a file stops the start, also before there is anything to store.
 fn check_store_dir(draft: &Draft) -> Result<(), String> {
-    if draft.jetstream && !draft.store_dir.is_empty() && Path::new(&draft.store_dir).is_file() {
+    if draft.jetstream.enabled && !draft.store_dir.is_empty() && Path::new(&draft.store_dir).is_file() {
         return Err("Can't start JetStream: storage directory is not a directory".into());
     }
     Ok(())

@@ -80,7 +80,7 @@ impl Kind {
             Self::Range(min, max, _) if (*min..=*max).contains(&whole(node)?) => Ok(()),
             Self::Word(words, _) if words.contains(&text(node)?.to_lowercase().as_str()) => Ok(()),
             Self::Range(_, _, reason) | Self::Word(_, reason) => Err(complaint(node, reason)),
-            Self::Size => size(key, node),
+            Self::Size => size(key, node).map(drop),
             Self::Duration => duration_ns(key, node, report).map(drop),
             Self::GoDuration => go_duration(node),
             Self::SyncInterval if matches!(&node.value, Value::String(text) if text.eq_ignore_ascii_case("always")) => {
@@ -126,33 +126,38 @@ fn maps(keys: &'static [Key], nodes: &[Node], report: &mut Report) -> Read<()> {
     Ok(())
 }
 
-fn size(key: &str, node: &Node) -> Read<()> {
+/// Bytes.
+pub(super) fn size(key: &str, node: &Node) -> Read<i64> {
     let key = key.to_lowercase();
     let Value::String(size) = &node.value else {
-        return whole(node)
-            .map(drop)
-            .map_err(|_| complaint(node, format_args!("{key} must be int64 or string")));
+        return whole(node).map_err(|_| complaint(node, format_args!("{key} must be int64 or string")));
     };
     let Some((unit, number)) = size
         .char_indices()
         .next_back()
         .map(|(at, unit)| (unit, &size[..at]))
     else {
-        return Ok(());
+        return Ok(0);
     };
-    if number.parse::<i64>().is_err() {
+    let Ok(number) = number.parse::<i64>() else {
         return Err(complaint(
             node,
             format_args!("{key} strconv.ParseInt: parsing {number:?}: invalid syntax"),
         ));
-    }
-    if !matches!(unit, 'K' | 'M' | 'G' | 'T') {
-        return Err(complaint(
-            node,
-            format_args!("{key} sizes defined as strings must end in K, M, G, T"),
-        ));
-    }
-    Ok(())
+    };
+    let shift = match unit {
+        'K' => 10,
+        'M' => 20,
+        'G' => 30,
+        'T' => 40,
+        _ => {
+            return Err(complaint(
+                node,
+                format_args!("{key} sizes defined as strings must end in K, M, G, T"),
+            ));
+        }
+    };
+    Ok(number.saturating_mul(1 << shift))
 }
 
 fn go_duration(node: &Node) -> Read<()> {

@@ -57,13 +57,7 @@ pub(super) fn listening(options: &Options, listening: &Listening) {
     }
 }
 
-pub(super) fn ready(options: &Options) {
-    if options.personality == Personality::Mainstem {
-        tracing::info!(
-            "Nothing is stored yet: this version has no streams; {} stays unused",
-            options.data_dir.display()
-        );
-    }
+pub(super) fn ready() {
     tracing::info!("Server is ready");
 }
 
@@ -93,6 +87,7 @@ pub(super) fn not_reloadable(old: &Options, new: &Options) -> Vec<&'static str> 
         ("Websocket listener", listener(old) != listener(new)),
         ("Limits", old.limits != new.limits),
         ("DataDir", old.data_dir != new.data_dir),
+        ("JetStream", old.streams != new.streams),
         ("PortsFileDir", old.ports_file_dir != new.ports_file_dir),
     ];
     changes

@@ -7,6 +7,7 @@ mod auth;
 mod fields;
 mod nats;
 mod rules;
+mod streams;
 
 use mainstem_admin::config::AdminConfig;
 use mainstem_core::config::CoreLimits;
@@ -71,6 +72,16 @@ pub static ROOT: &[Key<Options>] = &[
             fresh: Default::default,
         },
         "The NATS front.",
+    ),
+    Key::tree(
+        "streams",
+        &Section {
+            keys: streams::STREAMS,
+            get: |options: &Options| Some(options.streams.clone()),
+            put: |options, streams| options.streams = streams,
+            fresh: Default::default,
+        },
+        "What is stored below data_dir, and how much of it may be.",
     ),
     Key::tree(
         "admin",

@@ -50,6 +50,11 @@ pub const WORD: Rule = Rule {
     accepts: is_word,
 };
 
+pub const DOMAIN: Rule = Rule {
+    allowed: "a name without blanks, dots and wildcards",
+    accepts: |text| is_word(text) && !text.contains(['.', '*', '>']),
+};
+
 pub const SECRET: Rule = Rule {
     allowed: "a text that is not empty",
     accepts: |text| !text.is_empty(),

@@ -12,7 +12,7 @@ use crate::config::leaves::leaves;
 use crate::config::report::{Origin, Report};
 use crate::config::yaml::{self, Body, Name, Node};
 use crate::config::{default_entries, effective_yaml, schema, table, units};
-use crate::options::Options;
+use crate::options::{AccountStreams, Options};
 
 /// Texts that trip YAML writers, and at least one that each rule of the table accepts.
 const TEXTS: &[&str] = &[
@@ -204,12 +204,35 @@ fn the_default_prints_and_loads() {
     assert_eq!(reload(&effective_yaml(&default)), default);
 }
 
+prop_compose! {
+    fn any_account_streams()(
+        name in "[A-Z]{1,5}",
+        flags in any::<(bool, bool)>(),
+        bytes in prop::option::of(0..=1_u64 << 50),
+        count in prop::option::of(any::<u32>()),
+    ) -> AccountStreams {
+        AccountStreams {
+            name,
+            enabled: flags.0,
+            max_memory_bytes: bytes,
+            max_store_bytes: bytes,
+            max_streams: count,
+            max_consumers: count,
+            max_ack_pending: count,
+            max_memory_stream_bytes: bytes,
+            max_store_stream_bytes: bytes,
+            max_bytes_required: flags.1,
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn printed_options_load_to_the_same(
         seed: u64,
         users in prop::collection::vec(any_user(), 0..4),
         accounts in prop::collection::vec(any_account(), 0..3),
+        stores in prop::collection::vec(any_account_streams(), 0..3),
     ) {
         let mut options = options_with(seed);
         for user in users {
@@ -220,6 +243,11 @@ proptest! {
         for account in accounts {
             if !options.auth.accounts.iter().any(|other| other.name == account.name) {
                 options.auth.accounts.push(account);
+            }
+        }
+        for account in stores {
+            if !options.streams.accounts.iter().any(|other| other.name == account.name) {
+                options.streams.accounts.push(account);
             }
         }
         prop_assert_eq!(reload(&effective_yaml(&options)), options);

@@ -7,7 +7,7 @@ use mainstem_net::config::HandshakeFirst;
 
 use super::super::{Command, parse};
 use super::options;
-use crate::options::{LogFormat, Options, Personality};
+use crate::options::{AccountStreams, LogFormat, Options, Personality, StreamsOptions};
 
 fn from_flags(flags: &[&str]) -> Options {
     match parse(&flags.iter().map(Into::into).collect::<Vec<_>>()) {
@@ -53,7 +53,7 @@ fn defaults_are_those_of_nats_server() {
         (LogFormat::NatsServer, true, false)
     );
     assert_eq!(options.auth, AuthConfig::default());
-    assert!(options.warnings.is_empty() && !options.jetstream_requested);
+    assert!(options.warnings.is_empty() && !options.streams.enabled);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn flags_of_the_suites_are_understood() {
         (options.admin.host.as_str(), options.admin.port),
         ("127.0.0.1", Some(8225))
     );
-    assert!(options.log.debug && options.log.trace && options.nats.trace && options.jetstream_requested);
+    assert!(options.log.debug && options.log.trace && options.nats.trace && options.streams.enabled);
     let options = from_flags(&["--user", "u", "--pass", "p"]);
     assert_eq!(
         user(&options.auth, "u").credential,
@@ -106,6 +106,43 @@ fn flags_of_the_suites_are_understood() {
         (options.nats.listen.host.as_str(), options.log.debug),
         ("::1", true)
     );
+}
+
+#[test]
+fn jetstream_and_what_accounts_may_use_of_it() {
+    let options = options(
+        "jetstream { store_dir: /s, max_mem: 1G, max_file: 64MB, domain: hub, strict: false, sync_interval: always }\n\
+         accounts { A { jetstream: enabled }, B { jetstream { max_mem: 1K, max_store: -1, max_streams: 3, \
+         max_bytes_required: true } }, C { jetstream: disabled }, D {} }",
+        &[],
+    );
+    assert_eq!(options.data_dir.to_str(), Some("/s"));
+    assert!(options.warnings.is_empty(), "{:?}", options.warnings);
+    let account = |name: &str| AccountStreams {
+        name: name.to_owned(),
+        ..AccountStreams::default()
+    };
+    let expected = StreamsOptions {
+        max_memory_bytes: Some(1 << 30),
+        max_store_bytes: Some(64 << 20),
+        domain: Some("hub".into()),
+        strict: false,
+        accounts: vec![
+            account("A"),
+            AccountStreams {
+                max_memory_bytes: Some(1000),
+                max_streams: Some(3),
+                max_bytes_required: true,
+                ..account("B")
+            },
+        ],
+        others_enabled: false,
+        ..StreamsOptions::default()
+    };
+    assert_eq!(options.streams, expected);
+
+    let alone = from_flags(&["-js"]).streams;
+    assert_eq!(alone, StreamsOptions::default(), "the global account has streams");
 }
 
 #[test]

@@ -95,7 +95,10 @@ fn parts_that_are_not_built_are_warned_about() {
             "logfile_size_limit: 5",
             "rotating the log file is not built yet: the setting has no effect",
         ),
-        ("jetstream: true", "JetStream is not built yet"),
+        (
+            "jetstream { meta_compact: 5 }",
+            "this part of JetStream is not built yet: the setting has no effect",
+        ),
     ] {
         let warnings = options(config, &[]).warnings;
         assert!(
@@ -112,6 +115,26 @@ fn parts_that_are_not_built_are_warned_about() {
         "c",
     ];
     assert_eq!(options("port: -1", &flags).warnings.len(), 2);
+}
+
+#[test]
+fn jetstream_is_not_left_open_or_given_to_the_system_account() {
+    for (config, reason) in [
+        (
+            "jetstream { key: secret }",
+            "encrypting the store is not built yet, and running without it would be unsafe",
+        ),
+        (
+            "jetstream: true, accounts { S { users: [{ user: a, password: b }], jetstream: true } }, system_account: S",
+            "Can't start JetStream: jetstream can not be enabled on the system account \"S\"",
+        ),
+    ] {
+        let failure = run(config, &[]).unwrap_err();
+        assert!(
+            failure.message.trim_end().ends_with(reason),
+            "{config}: {failure:?}"
+        );
+    }
 }
 
 #[test]
