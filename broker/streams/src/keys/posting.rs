@@ -5,8 +5,8 @@ use mainstem_record::{Reader, Writer};
 use super::{InvalidRow, Kind, of_stream, read_value, value, with_number};
 use crate::command::StreamId;
 
-/// Runs of a block.
-pub(crate) const RUNS: usize = 256;
+/// Runs of a block; few in tests, so that there are many blocks.
+pub(crate) const RUNS: usize = if cfg!(test) { 3 } else { 256 };
 
 /// Consecutive sequences: the first, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn postings() -> impl Strategy<Value = Vec<Posting>> {
-        prop::collection::vec(any::<(u32, u16)>(), 0..RUNS).prop_map(|steps| {
+        prop::collection::vec(any::<(u32, u16)>(), 0..64).prop_map(|steps| {
             let mut end = 0;
             steps
                 .into_iter()

@@ -5,8 +5,8 @@ use mainstem_record::{Reader, Writer};
 use super::{InvalidRow, Kind, of_stream, read_value, value, with_number};
 use crate::command::StreamId;
 
-/// Runs of a block.
-pub(crate) const RUNS: usize = 64;
+/// Runs of a block; few in tests, so that there are many blocks.
+pub(crate) const RUNS: usize = if cfg!(test) { 4 } else { 64 };
 
 /// Consecutive sequences whose messages stand side by side in one entry and are equally large, or in one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub(super) mod tests {
     type Step = (u32, u8, u8, u32, bool, u32, u32);
 
     pub(crate) fn runs() -> impl Strategy<Value = Vec<Run>> {
-        prop::collection::vec(any::<Step>(), 0..RUNS).prop_map(|steps| {
+        prop::collection::vec(any::<Step>(), 0..64).prop_map(|steps| {
             let (mut seq, mut index, mut timestamp_ns) = (1_u64, 0_u64, 0_u64);
             steps
                 .into_iter()

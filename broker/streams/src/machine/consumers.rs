@@ -128,7 +128,9 @@ impl StreamState {
         };
         cx.rows.delete(consumer::key(cx.rows.group(), self.id, id));
         cx.changes.consumers(self.id);
-        let removed = self.remove_unwanted(cx, consumer.ack_floor.stream + 1)?;
+        let floor = consumer.ack_floor.stream + 1;
+        let from = consumer.given_up.first().map_or(floor, |seq| floor.min(*seq));
+        let removed = self.remove_unwanted(cx, from)?;
         Ok(Outcome::Done { removed })
     }
 

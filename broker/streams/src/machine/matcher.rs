@@ -15,17 +15,17 @@ use super::subjects;
 use crate::command::StreamId;
 use crate::matching::Filters;
 
-/// Matches that are worked out at once.
-const AHEAD: usize = 512;
+/// Matches that are worked out at once. As the other bounds, low in tests.
+const AHEAD: usize = if cfg!(test) { 8 } else { 512 };
 
 /// Filters that are remembered, of all streams.
-const REMEMBERED: usize = 1024;
+const REMEMBERED: usize = if cfg!(test) { 2 } else { 1024 };
 
 /// Messages at the end that are looked at one by one in any case.
-const NEAR: u64 = 256;
+const NEAR: u64 = if cfg!(test) { 4 } else { 256 };
 
 /// Messages that are looked at, one by one, before giving the caller a turn.
-const LOOK: u64 = 65_536;
+const LOOK: u64 = if cfg!(test) { 16 } else { 65_536 };
 
 /// Work of reading a subject's row, in messages looked at.
 const SUBJECT_COST: u64 = 8;

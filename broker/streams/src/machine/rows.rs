@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mainstem_storage::{Batch, Rows as _, StateStore, StorageError};
+use mainstem_storage::{Batch, StateStore, StorageError};
 
 use crate::keys::{self, InvalidRow};
 

@@ -293,7 +293,7 @@ impl Subjects {
     ) -> Result<(), StorageError> {
         if let Some(subject) = filters.literal() {
             if let Some(row) = self.get(rows, stream, subject)? {
-                show(subject, &row)?;
+                let _ = show(subject, &row)?;
             }
             return Ok(());
         }
