@@ -9,6 +9,7 @@ use super::{
 use crate::error::Error;
 use crate::matching;
 
+const EPHEMERAL_INACTIVE_THRESHOLD_NS: i64 = 5_000_000_000;
 const DEFAULT_ACK_WAIT_NS: i64 = Duration::from_secs(30).as_nanos() as i64;
 const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
 const DEFAULT_MAX_WAITING: i64 = 512;
@@ -108,6 +109,9 @@ impl ConsumerConfig {
             "inactive_threshold must be set if it's configured in stream limits",
             pedantic,
         )?;
+        if !self.is_durable() && self.inactive_threshold_ns == 0 {
+            self.inactive_threshold_ns = EPHEMERAL_INACTIVE_THRESHOLD_NS;
+        }
         if self.max_ack_pending == 0 && self.ack_policy != AckPolicy::None {
             self.max_ack_pending = [limits.max_ack_pending, limits.account_max_ack_pending]
                 .into_iter()

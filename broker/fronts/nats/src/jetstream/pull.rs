@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mainstem_streams::PullRequest;
 
-use super::json::request::Next;
+use super::json::{self, request::Next};
 
 /// Reads a request.
 ///
@@ -17,13 +17,19 @@ pub(crate) fn parse(body: &[u8], reply: Bytes) -> Result<PullRequest, String> {
         ..PullRequest::default()
     };
     if body.starts_with(b"{") {
-        let next = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        return read(&next, request);
+        return read(&next(body)?, request);
     }
     let batch = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok());
     Ok(PullRequest {
         batch: batch.unwrap_or(1),
         ..request
+    })
+}
+
+fn next(body: &[u8]) -> Result<Next, String> {
+    serde_json::from_slice(body).or_else(|error| {
+        // async-nats says `null` for what it does not want, which the stricter reader knows.
+        json::read(body, false).map_err(|_| error.to_string())
     })
 }
 
@@ -73,6 +79,7 @@ mod tests {
             parse(r#"{"idle_heartbeat":5,"expires":9}"#),
             Err("heartbeat value too large".into())
         );
+        assert_eq!(parse(r#"{"batch":3,"max_bytes":null}"#).unwrap().batch, 3);
         assert!(parse(r#"{"batch":"a"}"#).is_err());
     }
 }

@@ -71,6 +71,8 @@ impl StreamInfo {
             version::show(&mut config.metadata);
         }
         let state = info.state;
+        // A stream that never held anything has no first sequence yet.
+        let is_new = state.last_seq == 0 && state.first_seq == 1;
         let subjects = info.subjects.filter(|page| page.total > 0);
         Self {
             config: Some(config),
@@ -78,7 +80,7 @@ impl StreamInfo {
             state: StreamState {
                 messages: state.msgs,
                 bytes: state.bytes,
-                first_seq: state.first_seq,
+                first_seq: if is_new { 0 } else { state.first_seq },
                 first_ts: Time(state.first_ts_ns),
                 last_seq: state.last_seq,
                 last_ts: Time(state.last_ts_ns),

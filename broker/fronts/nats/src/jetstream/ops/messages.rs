@@ -1,5 +1,6 @@
 //! `STREAM.MSG.GET` and `STREAM.MSG.DELETE`.
 
+use mainstem_streams::Error;
 use serde::Serialize;
 
 use super::Context;
@@ -36,9 +37,15 @@ pub(super) async fn get(context: &Context<'_>, stream: &str) -> Result<Message, 
 pub(super) async fn delete(context: &Context<'_>, stream: &str) -> Result<Success, ApiError> {
     context.expect_body()?;
     let delete: MessageDelete = context.read()?;
-    context
+    let deleted = context
         .streams
         .delete_message(context.account, stream, delete.seq, !delete.no_erase)
-        .await?;
-    Ok(Success::DONE)
+        .await;
+    match deleted {
+        Ok(()) => Ok(Success::DONE),
+        Err(Error::SequenceNotFound { .. } | Error::NoMessageFound) => Err(ApiError::from(
+            Error::DeleteFailed(Error::NoMessageFound.to_string().into()),
+        )),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -72,6 +72,9 @@ fn checked(json: StreamConfig) -> Result<config::StreamConfig, ApiError> {
     if let Some(feature) = json.unbuilt() {
         return Err(ApiError::invalid_stream(format!("{feature} are not supported")));
     }
+    if json.num_replicas > 1 {
+        return Err(ApiError::replicas_not_supported());
+    }
     let mut config = config::StreamConfig::from(json);
     version::mark_stream(&mut config);
     Ok(config)
