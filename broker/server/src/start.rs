@@ -268,6 +268,9 @@ async fn start_admin(
         Arc::new(Collector::new(Arc::clone(front), monitoring, digest));
     let mut registry = Registry::new();
     front_nats::monitor::register(&mut registry, &source);
+    if let Some(jetstream) = front.jetstream() {
+        front_nats::jetstream::register(&mut registry, jetstream);
+    }
     if let Some(streams) = streams {
         registry.metrics(Arc::new(store_metrics::StoreMetrics {
             store: Arc::clone(&streams.store),

@@ -9,8 +9,8 @@ use mainstem_streams::{Batch, GetBatch, StoredMessage, Streams};
 
 use super::api::Request;
 use super::headers::Builder;
-use super::json::request::MessageGet;
 use super::json::time::Time;
+use super::json::{self, request::MessageGet};
 use super::subject::Op;
 use super::{JetStream, status};
 
@@ -101,7 +101,10 @@ async fn give(jetstream: &JetStream, request: &Request, answer: &mut Answer<'_>)
 }
 
 fn read(request: &Request) -> Result<MessageGet, Refusal> {
-    serde_json::from_slice(&request.body).map_err(|_| Refusal::Status(408, "Malformed Request"))
+    let get = serde_json::from_slice(&request.body);
+    // The stricter reader knows that `null` is a field that is not there.
+    get.or_else(|_| json::read(&request.body, false))
+        .map_err(|_| Refusal::Status(408, "Malformed Request"))
 }
 
 /// The subject says which; the request may only say how.

@@ -26,7 +26,7 @@ pub fn register(registry: &mut Registry, jetstream: &Arc<JetStream>) {
     };
     registry.route("/jsz", handler(answer));
     registry.metrics(Arc::new(metrics::Metrics(Arc::clone(jetstream))));
-    registry.health("JETSTREAM", health(jetstream));
+    registry.health("STREAM", health(jetstream));
 }
 
 /// The part of `/varz`.
