@@ -138,10 +138,10 @@ impl View {
         if self.streams.contains_key(&id) {
             return;
         }
-        let stream = StreamState::new(id, account, config, self.last_ns);
+        let mut stream = StreamState::new(id, account, config, self.last_ns);
+        stream.note_change(&mut self.cx, |change| change.configured = true);
         self.streams.insert(id, Box::new(stream));
         self.cx.changed_bytes += CONFIG_BYTES;
-        self.cx.changes.configured(id);
     }
 
     fn update_stream(&mut self, id: StreamId, config: StreamConfig) -> Result<Outcome, StorageError> {
@@ -157,7 +157,7 @@ impl View {
         stream.config = config.into();
         stream.config_changed = true;
         cx.changed_bytes += CONFIG_BYTES;
-        cx.changes.configured(id);
+        stream.note_change(cx, |change| change.configured = true);
         stream.enforce_limits(cx)?;
         if is_narrower {
             stream.enforce_subject_limits(cx)?;
@@ -175,7 +175,7 @@ impl View {
             return Ok(Outcome::Refused(Error::StreamNotFound));
         };
         let removed = stream.remove_all(cx, stream.last_seq)?;
-        cx.changes.configured(id);
+        stream.note_change(cx, |change| change.configured = true);
         self.streams.remove(&id);
         self.matcher.forget(id);
         self.delete_rows(id);

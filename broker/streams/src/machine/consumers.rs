@@ -86,7 +86,7 @@ impl StreamState {
             return Outcome::Refused(error);
         }
         cx.changed_bytes += CONSUMER_BYTES;
-        cx.changes.consumers(self.id);
+        self.note_change(cx, |change| change.consumers = true);
         self.consumers.insert(id, consumer);
         DONE
     }
@@ -110,7 +110,7 @@ impl StreamState {
         consumer.reconfigure(config);
         let is_other = before != consumer.filters;
         cx.changed_bytes += CONSUMER_BYTES;
-        cx.changes.consumers(self.id);
+        self.note_change(cx, |change| change.consumers = true);
         let removed = match is_other {
             true => self.remove_unwanted(cx, self.first_seq)?,
             false => 0,
@@ -127,7 +127,7 @@ impl StreamState {
             return Ok(Outcome::Refused(Error::ConsumerNotFound));
         };
         cx.rows.delete(consumer::key(cx.rows.group(), self.id, id));
-        cx.changes.consumers(self.id);
+        self.note_change(cx, |change| change.consumers = true);
         let floor = consumer.ack_floor.stream + 1;
         let from = consumer.given_up.first().map_or(floor, |seq| floor.min(*seq));
         let removed = self.remove_unwanted(cx, from)?;
@@ -178,15 +178,15 @@ impl StreamState {
         }
         let before = consumer.delivered.stream;
         consumer.advance(progress, retention == Retention::Interest);
-        cx.changes.consumers(self.id);
-        if retention == Retention::Limits {
-            return Ok(DONE);
-        }
+        let after = consumer.delivered.stream;
+        let is_unacked = consumer.config.ack_policy == AckPolicy::None;
+        let filters = (retention != Retention::Limits).then(|| consumer.filters.clone());
+        self.note_change(cx, |change| change.consumers = true);
+        let Some(filters) = filters else { return Ok(DONE) };
         let mut done = progress.done.clone();
-        if consumer.config.ack_policy == AckPolicy::None && before < consumer.delivered.stream {
-            done.push((before + 1, consumer.delivered.stream));
+        if is_unacked && before < after {
+            done.push((before + 1, after));
         }
-        let filters = consumer.filters.clone();
         let mut removed = 0;
         for (first, last) in done {
             removed += self.remove_done(cx, &filters, first, last)?;

@@ -1,6 +1,5 @@
 //! What all streams of a group share while an entry is applied.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::command::{StreamId, record_of};
 pub(crate) struct Context {
     pub(crate) rows: Rows,
     pub(crate) live: Live,
-    pub(crate) changes: Changes,
+    pub(crate) changed: Changed,
     /// About what changes of streams and subjects cost at a checkpoint.
     pub(crate) changed_bytes: usize,
     log: Arc<dyn LogStore>,
@@ -38,50 +37,15 @@ pub struct Change {
     pub consumers: bool,
 }
 
-/// Which streams changed since somebody asked.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    streams: BTreeMap<StreamId, Change>,
-    /// The stream of the last change: messages of one stream come together.
-    last_stored: Option<StreamId>,
-}
-
-impl Changes {
-    pub(crate) fn stored(&mut self, stream: StreamId) {
-        if self.last_stored != Some(stream) {
-            self.streams.entry(stream).or_default().stored = true;
-            self.last_stored = Some(stream);
-        }
-    }
-
-    pub(crate) fn removed(&mut self, stream: StreamId) {
-        self.streams.entry(stream).or_default().removed = true;
-    }
-
-    pub(crate) fn configured(&mut self, stream: StreamId) {
-        self.streams.entry(stream).or_default().configured = true;
-    }
-
-    pub(crate) fn consumers(&mut self, stream: StreamId) {
-        self.streams.entry(stream).or_default().consumers = true;
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.streams.is_empty()
-    }
-
-    pub(crate) fn take(&mut self) -> BTreeMap<StreamId, Change> {
-        self.last_stored = None;
-        std::mem::take(&mut self.streams)
-    }
-}
+/// Streams that changed since somebody asked. What changed, the stream knows; unless it is gone.
+pub(crate) type Changed = Vec<StreamId>;
 
 impl Context {
     pub(crate) fn new(group: GroupId, log: Arc<dyn LogStore>, state: Arc<dyn StateStore>) -> Self {
         Self {
             rows: Rows::new(group.0, state),
             live: Live::default(),
-            changes: Changes::default(),
+            changed: Changed::new(),
             changed_bytes: 0,
             log,
             entry: None,

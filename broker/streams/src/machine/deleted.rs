@@ -59,12 +59,6 @@ impl Deleted {
         }
     }
 
-    pub(crate) fn is_set(&self, rows: &Rows, stream: StreamId, seq: u64) -> Result<bool, StorageError> {
-        self.with(rows, stream, seq / SEQS, |bits| {
-            bits.is_some_and(|bits| bits.is_set(seq % SEQS))
-        })
-    }
-
     /// The first at or after `seq` that was not removed.
     pub(crate) fn next_live(&self, rows: &Rows, stream: StreamId, mut seq: u64) -> Result<u64, StorageError> {
         loop {

@@ -276,7 +276,7 @@ impl StreamState {
         cx.changed_bytes +=
             pushed.changed_bytes + RUN_BYTES + if self.state_changed { 0 } else { STATE_BYTES };
         cx.live.add(place.index, u64::from(size) * count);
-        cx.changes.stored(self.id);
+        self.note_change(cx, |change| change.stored = true);
         self.state_changed = true;
         self.msgs += count;
         self.bytes += u64::from(size) * count;

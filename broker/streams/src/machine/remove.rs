@@ -47,7 +47,7 @@ impl StreamState {
         self.msgs -= 1;
         self.bytes = self.bytes.saturating_sub(u64::from(position.size));
         cx.live.remove(position.index, u64::from(position.size));
-        cx.changes.removed(self.id);
+        self.note_change(cx, |change| change.removed = true);
         if removed.is_empty {
             self.num_subjects = self.num_subjects.saturating_sub(1);
         }
@@ -119,7 +119,7 @@ impl StreamState {
             seq = run.last_seq() + 1;
         }
         self.begin_after(cx, last_seq);
-        cx.changes.removed(self.id);
+        self.note_change(cx, |change| change.removed = true);
         Ok(removed)
     }
 

@@ -8,13 +8,14 @@ use mainstem_storage::StorageError;
 
 use super::Position;
 use super::consumer::ConsumerState;
+use super::context::{Change, Context};
 use super::deleted::Deleted;
 use super::msg_ids::MsgIds;
 use super::rows::Rows;
 use super::runs::Runs;
 use super::subjects::Subjects;
 use crate::command::{ConsumerId, StreamId};
-use crate::config::{Retention, StreamConfig};
+use crate::config::StreamConfig;
 use crate::keys::stream::{self, StateRow, StreamRow};
 
 /// A stream: what it is, and what it holds.
@@ -41,6 +42,8 @@ pub struct StreamState {
     pub(super) subjects: Subjects,
     pub(super) deleted: Deleted,
     pub(super) msg_ids: MsgIds,
+    /// What changed since somebody asked.
+    pub(super) change: Change,
     /// Its configuration is not in the rows.
     pub(super) config_changed: bool,
     /// What it holds is not in the rows.
@@ -88,6 +91,7 @@ impl StreamState {
             msg_ids: MsgIds {
                 buckets: state.msg_ids,
             },
+            change: Change::default(),
             config_changed: false,
             state_changed: false,
         }
@@ -127,6 +131,14 @@ impl StreamState {
         self.state_changed = false;
     }
 
+    /// Notes a change, for those who ask for them.
+    pub(super) fn note_change(&mut self, cx: &mut Context, note: impl FnOnce(&mut Change)) {
+        if self.change == Change::default() {
+            cx.changed.push(self.id);
+        }
+        note(&mut self.change);
+    }
+
     /// Sequences between the first and the last whose messages are gone.
     pub fn num_deleted(&self) -> u64 {
         self.span() - self.msgs
@@ -147,10 +159,6 @@ impl StreamState {
 
     pub fn consumer_named(&self, name: &str) -> Option<&ConsumerState> {
         self.consumers.values().find(|consumer| &*consumer.name == name)
-    }
-
-    pub(super) fn keeps_until_acked(&self) -> bool {
-        self.config.retention != Retention::Limits
     }
 
     /// The first message at or after `seq`; `None`: there is none.

@@ -48,11 +48,21 @@ impl View {
 
     /// Which streams changed since the last call, and how.
     pub fn take_changes(&mut self) -> BTreeMap<StreamId, Change> {
-        self.cx.changes.take()
+        let changed = std::mem::take(&mut self.cx.changed);
+        let gone = Change {
+            configured: true,
+            removed: true,
+            ..Change::default()
+        };
+        let change_of = |id| match self.streams.get_mut(&id) {
+            Some(stream) => (id, std::mem::take(&mut stream.change)),
+            None => (id, gone),
+        };
+        changed.into_iter().map(change_of).collect()
     }
 
     pub(super) fn is_changed(&self) -> bool {
-        !self.cx.changes.is_empty()
+        !self.cx.changed.is_empty()
     }
 
     /// A stream and what it shares with the others.

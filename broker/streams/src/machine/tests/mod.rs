@@ -147,7 +147,11 @@ impl Bench {
         let last_of = |model: &Stream| model.of_subject(&subject).last().copied().unwrap_or(0);
         Wish {
             payload: vec![a as u8; usize::from(b % 4) * usize::from(c % 3)],
-            msg_id: if c % 7 == 0 { format!("id{}", b % 5) } else { String::new() },
+            msg_id: if c % 7 == 0 {
+                format!("id{}", b % 5)
+            } else {
+                String::new()
+            },
             expected_last: (c % 11 == 1).then(|| model.map_or(0, |model| model.last) + u64::from(b % 3 == 0)),
             expected_subject: (c % 11 == 2).then(|| model.map_or(0, last_of) + u64::from(b % 3 == 0)),
             rollup: match c {
@@ -208,7 +212,10 @@ impl Bench {
             }
             7 => self.create_consumer(stream, b, c),
             8 => {
-                let ids: Vec<_> = known.into_iter().flat_map(|model| model.consumers.keys().copied()).collect();
+                let ids: Vec<_> = known
+                    .into_iter()
+                    .flat_map(|model| model.consumers.keys().copied())
+                    .collect();
                 if let Some(consumer) = ids.get(usize::from(b) % ids.len().max(1)) {
                     self.command(&Command::DeleteConsumer {
                         stream,
@@ -222,7 +229,9 @@ impl Bench {
     }
 
     fn create_consumer(&mut self, stream: StreamId, b: u16, c: u8) {
-        let Some(model) = self.model.streams.get(&stream) else { return };
+        let Some(model) = self.model.streams.get(&stream) else {
+            return;
+        };
         let start_seq = if c % 3 == 0 { model.last + 1 } else { model.first };
         let consumer = ConsumerId(self.next_consumer);
         self.next_consumer += 1;
@@ -247,7 +256,9 @@ impl Bench {
 
     /// Delivers a few messages to a consumer, and acknowledges some.
     fn progress(&mut self, stream: StreamId, b: u16, c: u8) {
-        let Some(model) = self.model.streams.get(&stream) else { return };
+        let Some(model) = self.model.streams.get(&stream) else {
+            return;
+        };
         let consumers: Vec<_> = model.consumers.iter().collect();
         let Some((id, consumer)) = consumers.get(usize::from(b) % consumers.len().max(1)) else {
             return;
@@ -259,7 +270,10 @@ impl Bench {
             ..Progress::default()
         };
         let next = model.matching(&consumer.filters).into_iter();
-        for seq in next.filter(|seq| *seq > consumer.delivered.stream).take(usize::from(c % 5)) {
+        for seq in next
+            .filter(|seq| *seq > consumer.delivered.stream)
+            .take(usize::from(c % 5))
+        {
             progress.delivered = SeqPair {
                 consumer: progress.delivered.consumer + 1,
                 stream: seq,
@@ -310,7 +324,9 @@ impl Bench {
         self.checkpoint();
         let kept = self.entries.split_off(&(self.applied + 1));
         for index in 1..=self.applied {
-            let Ok(stored) = self.log.get(GROUP, index) else { continue };
+            let Ok(stored) = self.log.get(GROUP, index) else {
+                continue;
+            };
             match self.machine.strip(index, &stored) {
                 Some(stripped) => self.log.set(index, stripped),
                 None => self.log.forget(index),
@@ -320,7 +336,9 @@ impl Bench {
     }
 
     fn check(&self, number: u16) {
-        let ids: Vec<_> = self.machine.with(|view| view.streams().map(|stream| stream.id).collect());
+        let ids: Vec<_> = self
+            .machine
+            .with(|view| view.streams().map(|stream| stream.id).collect());
         assert_eq!(ids.len(), self.model.streams.len());
         let mut live = 0;
         for (id, model) in &self.model.streams {
@@ -329,18 +347,24 @@ impl Bench {
             self.check_consumers(*id, model);
             live += model.bytes();
         }
-        assert_eq!(self.machine.live_bytes(0..(self.index + 1).next_multiple_of(64)), live);
+        assert_eq!(
+            self.machine.live_bytes(0..(self.index + 1).next_multiple_of(64)),
+            live
+        );
     }
 
     fn check_stream(&self, id: StreamId, model: &Stream) {
         self.machine.with(|view| {
             let stream = view.stream(id).unwrap();
-            let subjects: std::collections::BTreeSet<_> = model.messages.values().map(|m| &m.subject).collect();
+            let subjects: std::collections::BTreeSet<_> =
+                model.messages.values().map(|m| &m.subject).collect();
             assert_eq!(stream.msgs, model.messages.len() as u64);
             assert_eq!((stream.first_seq, stream.last_seq), (model.first, model.last));
             assert_eq!(stream.bytes, model.bytes());
             assert_eq!(stream.num_subjects, subjects.len() as u64);
-            let gone: Vec<_> = (model.first..=model.last).filter(|seq| !model.messages.contains_key(seq)).collect();
+            let gone: Vec<_> = (model.first..=model.last)
+                .filter(|seq| !model.messages.contains_key(seq))
+                .collect();
             assert_eq!(stream.num_deleted(), gone.len() as u64);
             assert_eq!(view.deleted(id, usize::MAX).unwrap(), gone);
             let first = model.messages.first_key_value().map(|(_, message)| message.at_ns);
@@ -372,7 +396,11 @@ impl Bench {
             assert_eq!(view.count_from(id, &filters, from).unwrap(), later.len() as u64);
             let last = view.last_match(id, &filters).unwrap();
             assert_eq!(last.map(|position| position.seq), matching.last().copied());
-            let at_ns = model.messages.values().nth(usize::from(number) % 9).map_or(5, |message| message.at_ns);
+            let at_ns = model
+                .messages
+                .values()
+                .nth(usize::from(number) % 9)
+                .map_or(5, |message| message.at_ns);
             let at_time = model.messages.iter().find(|(_, message)| message.at_ns >= at_ns);
             let expected = at_time.map_or(model.last + 1, |(seq, _)| *seq);
             assert_eq!(view.seq_at_time(id, at_ns).unwrap(), expected);
@@ -389,7 +417,10 @@ impl Bench {
             assert_eq!(subjects, counts.into_iter().collect::<Vec<_>>());
             let mut expected: Vec<u64> = last_to.into_values().collect();
             expected.sort_unstable();
-            assert_eq!(seqs(&view.last_per_subject(id, &filters, from).unwrap()), expected);
+            assert_eq!(
+                seqs(&view.last_per_subject(id, &filters, from).unwrap()),
+                expected
+            );
         });
     }
 
@@ -430,7 +461,10 @@ fn run(steps: &[Step]) {
     }
     for (number, step) in steps.iter().enumerate() {
         match step.0 {
-            20 => bench.publish(*step, &steps[number..steps.len().min(number + 1 + usize::from(step.3 % 6))]),
+            20 => bench.publish(
+                *step,
+                &steps[number..steps.len().min(number + 1 + usize::from(step.3 % 6))],
+            ),
             30 => bench.checkpoint(),
             31 => bench.reopen(),
             32 => bench.clean(),

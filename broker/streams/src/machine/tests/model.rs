@@ -66,7 +66,11 @@ impl Consumer {
     }
 
     fn raise_floor(&mut self) {
-        let floor = self.pending.keys().next().map_or(self.delivered.stream, |seq| seq - 1);
+        let floor = self
+            .pending
+            .keys()
+            .next()
+            .map_or(self.delivered.stream, |seq| seq - 1);
         self.floor = self.floor.max(floor);
     }
 }
@@ -77,12 +81,18 @@ impl Stream {
     }
 
     pub(super) fn of_subject(&self, subject: &str) -> Vec<u64> {
-        let same = self.messages.iter().filter(|(_, message)| message.subject == subject);
+        let same = self
+            .messages
+            .iter()
+            .filter(|(_, message)| message.subject == subject);
         same.map(|(seq, _)| *seq).collect()
     }
 
     pub(super) fn matching(&self, filters: &Filters) -> Vec<u64> {
-        let matching = self.messages.iter().filter(|(_, message)| filters.matches(message.subject.as_bytes()));
+        let matching = self
+            .messages
+            .iter()
+            .filter(|(_, message)| filters.matches(message.subject.as_bytes()));
         matching.map(|(seq, _)| *seq).collect()
     }
 
@@ -119,7 +129,10 @@ impl Stream {
             at_ns: now_ns,
         };
         let is_wanted = config.retention != Retention::Interest
-            || self.consumers.values().any(|consumer| consumer.filters.matches(wish.subject.as_bytes()));
+            || self
+                .consumers
+                .values()
+                .any(|consumer| consumer.filters.matches(wish.subject.as_bytes()));
         if !is_wanted {
             self.last += 1;
             self.note(wish, now_ns);
@@ -188,7 +201,8 @@ impl Stream {
             return;
         }
         let (max_msgs, max_bytes) = (self.config.max_msgs, self.config.max_bytes);
-        while (max_msgs > 0 && self.messages.len() as i64 > max_msgs) || (max_bytes > 0 && self.bytes() as i64 > max_bytes)
+        while (max_msgs > 0 && self.messages.len() as i64 > max_msgs)
+            || (max_bytes > 0 && self.bytes() as i64 > max_bytes)
         {
             self.messages.pop_first();
         }
@@ -227,8 +241,11 @@ impl Stream {
     fn remove_unwanted(&mut self) {
         if self.config.retention == Retention::Interest {
             let consumers = &self.consumers;
-            self.messages
-                .retain(|seq, message| consumers.values().any(|consumer| consumer.needs(*seq, &message.subject)));
+            self.messages.retain(|seq, message| {
+                consumers
+                    .values()
+                    .any(|consumer| consumer.needs(*seq, &message.subject))
+            });
             self.settle();
         }
     }
@@ -247,7 +264,12 @@ impl Stream {
         for pending in &progress.pending {
             consumer.pending.insert(pending.stream_seq, *pending);
         }
-        let is_done = |seq: u64| progress.done.iter().any(|(first, last)| (*first..=*last).contains(&seq));
+        let is_done = |seq: u64| {
+            progress
+                .done
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&seq))
+        };
         consumer.pending.retain(|seq, _| !is_done(*seq));
         consumer.given_up.retain(|seq| !is_done(*seq));
         for seq in &progress.given_up {
@@ -266,7 +288,9 @@ impl Stream {
                 || match retention {
                     Retention::Limits => true,
                     Retention::WorkQueue => !consumer.filters.matches(message.subject.as_bytes()),
-                    Retention::Interest => consumers.values().any(|other| other.needs(*seq, &message.subject)),
+                    Retention::Interest => consumers
+                        .values()
+                        .any(|other| other.needs(*seq, &message.subject)),
                 }
         });
         self.settle();
@@ -307,14 +331,28 @@ impl Model {
                 let before = stream.messages.len();
                 stream.config = config.clone();
                 stream.enforce();
-                for subject in stream.messages.values().map(|m| m.subject.clone()).collect::<BTreeSet<_>>() {
+                for subject in stream
+                    .messages
+                    .values()
+                    .map(|m| m.subject.clone())
+                    .collect::<BTreeSet<_>>()
+                {
                     stream.enforce_subject(&subject);
                 }
                 stream.settle();
                 Some((before - stream.messages.len()) as u64)
             }
-            Command::Purge { stream, filter, below_seq, keep } => {
-                let filters = if filter.is_empty() { Filters::all() } else { Filters::new([&**filter]) };
+            Command::Purge {
+                stream,
+                filter,
+                below_seq,
+                keep,
+            } => {
+                let filters = if filter.is_empty() {
+                    Filters::all()
+                } else {
+                    Filters::new([&**filter])
+                };
                 Some(self.streams.get_mut(stream)?.purge(&filters, *below_seq, *keep))
             }
             Command::DeleteMessage { stream, seq } => {
@@ -330,12 +368,20 @@ impl Model {
                 stream.settle();
                 Some((before - stream.messages.len()) as u64)
             }
-            Command::CreateConsumer { stream, consumer, start_seq, config } => {
+            Command::CreateConsumer {
+                stream,
+                consumer,
+                start_seq,
+                config,
+            } => {
                 let stream = self.streams.get_mut(stream)?;
                 let created = Consumer {
                     filters: Filters::new(config.filters()),
                     ack: config.ack_policy,
-                    delivered: SeqPair { consumer: 0, stream: start_seq.saturating_sub(1) },
+                    delivered: SeqPair {
+                        consumer: 0,
+                        stream: start_seq.saturating_sub(1),
+                    },
                     floor: start_seq.saturating_sub(1),
                     ..Consumer::default()
                 };

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use mainstem_storage::state::Op;
 use mainstem_storage::{
-    Batch, Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, Rows, StateStore, StorageError,
+    Batch, Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, Rows, StateStore,
+    StorageError,
 };
 
 /// What Raft writes behind the data of an entry: node, term, kind (1: proposed), version.
@@ -79,7 +80,10 @@ impl LogStore for Log {
     }
 
     fn get(&self, group: GroupId, index: u64) -> Result<Bytes, StorageError> {
-        let missing = StorageError::Missing { group: group.0, index };
+        let missing = StorageError::Missing {
+            group: group.0,
+            index,
+        };
         self.0.lock().unwrap().get(&index).cloned().ok_or(missing)
     }
 
@@ -101,7 +105,12 @@ impl State {
 
 impl StateStore for State {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Ok(self.0.lock().unwrap().get(key).map(|value| Bytes::copy_from_slice(value)))
+        Ok(self
+            .0
+            .lock()
+            .unwrap()
+            .get(key)
+            .map(|value| Bytes::copy_from_slice(value)))
     }
 
     fn write(&self, batch: Batch) -> Result<(), StorageError> {
