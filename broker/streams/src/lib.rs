@@ -10,7 +10,7 @@ pub mod config;
 mod engine;
 pub mod error;
 mod keys;
-mod machine;
+pub mod machine;
 pub mod matching;
 mod meta;
 mod proposer;
@@ -26,4 +26,4 @@ pub use service::types::{
     AccountInfo, AccountLimits, Ack, AckKind, Action, Batch, ConsumerInfo, GetBatch, GetMessage, InfoOptions,
     Page, PullRequest, PurgeOptions, SeqInfo, StoredMessage, StreamInfo, StreamSummary,
 };
-pub use service::{Options, StartError, Streams};
+pub use service::{Options, StartError, Streams, accept_loss};

@@ -104,6 +104,7 @@ impl Engine {
             return;
         };
         consumer.filters = Filters::new(config.filters());
+        consumer.counted = None;
         if config.deliver_subject != consumer.config.deliver_subject {
             consumer.push = push_of(&consumer.handle, &config, self.now_ns);
         }
@@ -140,6 +141,7 @@ fn restore(
             true => state.reserved.min(stream.last_seq),
             false => 0,
         },
+        counted: None,
         last_per_subject: VecDeque::new(),
         pending: Pending::default(),
         waiting: waiting::Queue::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::input::Key;
 use super::{Engine, Timer};
 use crate::command::{Command, StreamId};
-use crate::machine::{Change, View};
+use crate::machine::{Change, StreamState};
 use crate::service::outlet::Status;
 
 /// Shortest time between two looks for messages that reached their age.
@@ -14,52 +14,72 @@ const EXPIRE_NS: u64 = 50_000_000;
 /// When an expiry did not take effect.
 const EXPIRE_AGAIN_NS: u64 = 1_000_000_000;
 
+/// What a stream holds now, as far as consumers are concerned.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+    /// It holds messages that will be too old.
+    ages: bool,
+}
+
+impl Extent {
+    fn of(stream: &StreamState) -> Self {
+        Self {
+            bytes: stream.bytes,
+            first_seq: stream.first_seq,
+            last_seq: stream.last_seq,
+            ages: stream.config.max_age_ns > 0 && stream.msgs > 0,
+        }
+    }
+}
+
 impl Engine {
     /// Takes what the machine changed since the last time.
     pub(super) fn take_changes(&mut self) {
-        for (stream, change) in self.parts.machine.with(|view| view.take_changes()) {
-            self.stream_changed(stream, change);
+        let machine = Arc::clone(&self.parts.machine);
+        let changed: Vec<_> = machine.with(|view| {
+            let changes = view.take_changes();
+            let now = changes
+                .into_iter()
+                .map(|(id, change)| (id, change, view.stream(id).map(Extent::of)));
+            now.collect()
+        });
+        for (stream, change, extent) in changed {
+            match extent {
+                Some(extent) => self.stream_changed(stream, change, extent),
+                None => self.stream_gone(stream),
+            }
         }
     }
 
-    fn stream_changed(&mut self, id: StreamId, change: Change) {
-        let machine = Arc::clone(&self.parts.machine);
-        let state = machine.with(|view| {
-            let stream = view.stream(id)?;
-            Some((
-                stream.bytes,
-                stream.first_seq,
-                stream.last_seq,
-                stream.config.max_age_ns > 0 && stream.msgs > 0,
-            ))
-        });
-        let keys = self.by_stream.get(&id).cloned().unwrap_or_default();
-        let Some((bytes, first_seq, last_seq, ages)) = state else {
-            for key in keys {
-                self.consumer_gone(key);
-            }
-            return;
-        };
-        if let Some(stream) = self.stream(id) {
-            stream.set_bytes(bytes);
+    fn stream_gone(&mut self, stream: StreamId) {
+        for key in self.by_stream.get(&stream).cloned().unwrap_or_default() {
+            self.consumer_gone(key);
         }
-        if ages {
+    }
+
+    fn stream_changed(&mut self, id: StreamId, change: Change, extent: Extent) {
+        if let Some(stream) = self.stream(id) {
+            stream.set_bytes(extent.bytes);
+        }
+        if extent.ages {
             self.timers.no_later(Timer::Expire(id), self.now_ns + EXPIRE_NS);
         }
-        for key in keys {
-            let exists = |view: &mut View| {
-                view.stream(id)
-                    .is_some_and(|stream| stream.consumer(key.1).is_some())
-            };
-            if change.consumers && !machine.with(exists) {
+        let Some(keys) = self.by_stream.get(&id) else {
+            return;
+        };
+        for key in keys.clone() {
+            if change.consumers && !self.exists(key) {
                 self.consumer_gone(key);
                 continue;
             }
             if change.removed {
-                self.drop_removed(key, first_seq);
+                self.drop_removed(key, extent.first_seq);
             }
             let may_get = self.consumers.get(&key).is_some_and(|consumer| {
-                let is_behind = consumer.next_seq <= last_seq || consumer.pending.queued() > 0;
+                let is_behind = consumer.next_seq <= extent.last_seq || consumer.pending.queued() > 0;
                 let is_asked = match &consumer.push {
                     Some(push) => push.active,
                     None => !consumer.waiting.is_empty(),
@@ -70,6 +90,13 @@ impl Engine {
                 self.make_ready(key);
             }
         }
+    }
+
+    fn exists(&self, (stream, consumer): Key) -> bool {
+        self.parts.machine.with(|view| {
+            view.stream(stream)
+                .is_some_and(|stream| stream.consumer(consumer).is_some())
+        })
     }
 
     /// What was removed at the begin of the stream waits for no acknowledgement.
@@ -115,11 +142,6 @@ impl Engine {
                 self.parts
                     .outlet
                     .status(&request.to, &consumer.handle, &Status::ConsumerDeleted);
-            }
-            if let Some(push) = consumer.push.as_ref().filter(|push| push.active) {
-                self.parts
-                    .outlet
-                    .status(&push.to, &consumer.handle, &Status::ConsumerDeleted);
             }
         }
         self.drop_consumer(key);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::input::Key;
 use super::pending::Pending;
+use super::picks::Counted;
 use super::push::Push;
 use super::waiting;
 use crate::command::{self, SeqPair};
@@ -32,6 +33,8 @@ pub(super) struct Consumer {
     pub(super) reserving: u64,
     /// Up to here an earlier leader may have delivered: what was, is a redelivery.
     pub(super) uncertain: u64,
+    /// How many messages wait, where that is costly to count.
+    pub(super) counted: Option<Counted>,
     /// The last message of each subject, to be delivered before all others.
     pub(super) last_per_subject: VecDeque<u64>,
     pub(super) pending: Pending,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::consumer::Consumer;
 use super::input::Key;
-use super::picks::count_pending;
+use super::picks::count_all;
 use crate::command::{SeqPair, StreamId};
 use crate::machine::View;
 use crate::service::types::{ConsumerInfo, SeqInfo};
@@ -56,7 +56,7 @@ impl Engine {
     }
 }
 
-fn in_use(view: &mut View, consumer: &Consumer, stream: Arc<str>) -> Option<ConsumerInfo> {
+fn in_use(view: &mut View, consumer: &mut Consumer, stream: Arc<str>) -> Option<ConsumerInfo> {
     let seq = |pair: SeqPair, last_active_ns| SeqInfo {
         consumer: pair.consumer,
         stream: pair.stream,
@@ -75,7 +75,7 @@ fn in_use(view: &mut View, consumer: &Consumer, stream: Arc<str>) -> Option<Cons
             _ => consumer.pending.redelivered(),
         },
         num_waiting: consumer.waiting.len(),
-        num_pending: count_pending(view, consumer, consumer.next_seq, 0).ok()?,
+        num_pending: count_all(view, consumer).ok()?,
         push_bound: consumer.push.as_ref().is_some_and(|push| push.active),
     })
 }

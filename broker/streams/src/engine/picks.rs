@@ -64,10 +64,7 @@ impl Engine {
             return 0;
         };
         let queued = consumer.pending.queued() as u64;
-        let pending = self
-            .parts
-            .machine
-            .with(|view| count_pending(view, consumer, consumer.next_seq, 0));
+        let pending = self.parts.machine.with(|view| count_all(view, consumer));
         pending.unwrap_or(0) + queued
     }
 }
@@ -88,8 +85,8 @@ pub(super) fn collect(
     };
     let mut bytes = SLICE_BYTES.saturating_sub(max_bytes);
     redeliveries(view, consumer, &mut picks, limit, &mut bytes)?;
-    let (next_seq, from_list) = fresh(view, consumer, &mut picks, limit, &mut bytes)?;
-    let mut pending = count_pending(view, consumer, next_seq, from_list)?;
+    let passed = fresh(view, consumer, &mut picks, limit, &mut bytes)?;
+    let mut pending = count_pending(view, consumer, &passed)?;
     for pick in picks.list.iter_mut().rev() {
         pick.pending = pending;
         pending += u64::from(pick.is_new);
@@ -128,73 +125,167 @@ fn redeliveries(
     Ok(())
 }
 
-/// Messages that were not delivered yet. Says where the next slice begins: at which sequence, and at which place of the
-/// list of last messages.
+/// Messages that were not delivered yet: first those of the list of last messages, then what follows in the stream.
 fn fresh(
     view: &mut View,
-    consumer: &mut Consumer,
+    consumer: &Consumer,
     picks: &mut Picks,
     limit: usize,
     bytes: &mut u64,
-) -> Result<(u64, usize), StorageError> {
-    let (mut next_seq, mut listed) = (consumer.next_seq, 0);
+) -> Result<Passed, StorageError> {
+    let mut passed = Passed {
+        next_seq: consumer.next_seq,
+        listed: 0,
+        matched: 0,
+    };
     let mut room = consumer.room();
-    loop {
+    while let Some(&seq) = consumer.last_per_subject.get(passed.listed) {
         if picks.is_full(limit, *bytes) {
-            break;
+            return Ok(passed);
         }
-        if room == 0 {
-            picks.stop = Stop::Unacked;
-            break;
+        // One that is not there any more was removed meanwhile.
+        if let Some(position) = view.position(consumer.key.0, seq)?
+            && !pick(consumer, picks, &position, &mut room, bytes)
+        {
+            return Ok(passed);
         }
-        let position = match consumer.last_per_subject.get(listed) {
-            Some(&seq) => {
-                listed += 1;
-                view.position(consumer.key.0, seq)?
-            }
-            None => match view.next_match(consumer.key.0, &consumer.filters, next_seq)? {
-                Some(position) => Some(position),
-                None => {
-                    picks.stop = Stop::End;
-                    break;
-                }
-            },
-        };
-        // A listed message that was removed meanwhile.
-        let Some(position) = position else { continue };
-        let seq = position.seq;
-        if consumer.takes_acks() && seq > consumer.reserved {
-            listed -= usize::from(listed > 0 && seq < next_seq);
-            picks.stop = Stop::Reserve(seq);
-            break;
-        }
-        let count = if seq <= consumer.uncertain { 2 } else { 1 };
-        next_seq = next_seq.max(seq + 1);
-        if consumer.max_deliver().is_some_and(|max| count > max) {
-            picks.give_up.push((seq, count - 1));
-            continue;
-        }
-        *bytes += u64::from(position.size);
-        room = room.saturating_sub(1);
-        picks.list.push(Pick {
-            position,
-            count,
-            is_new: true,
-            pending: 0,
-        });
+        passed.listed += 1;
     }
-    Ok((next_seq, listed))
+    let wanted = limit.saturating_sub(picks.list.len()).min(room.max(1));
+    let mut positions = Vec::with_capacity(wanted);
+    view.next_matches(
+        consumer.key.0,
+        &consumer.filters,
+        passed.next_seq,
+        wanted,
+        &mut positions,
+    )?;
+    let all = positions.len();
+    for position in positions {
+        if picks.is_full(limit, *bytes) || !pick(consumer, picks, &position, &mut room, bytes) {
+            return Ok(passed);
+        }
+        passed.next_seq = position.seq + 1;
+        passed.matched += 1;
+    }
+    if all < wanted {
+        picks.stop = Stop::End;
+    }
+    Ok(passed)
 }
 
-/// Messages from `next_seq` on that match, and those of the list of last messages behind its first `listed`.
-pub(super) fn count_pending(
+/// How far picking came.
+struct Passed {
+    /// Where the next slice begins.
+    next_seq: u64,
+    /// Messages of the list.
+    listed: usize,
+    /// Messages behind the list.
+    matched: u64,
+}
+
+/// Takes a message that was not delivered yet; false: it has to wait, and [`Picks::stop`] says why.
+fn pick(
+    consumer: &Consumer,
+    picks: &mut Picks,
+    position: &Position,
+    room: &mut usize,
+    bytes: &mut u64,
+) -> bool {
+    if *room == 0 {
+        picks.stop = Stop::Unacked;
+        return false;
+    }
+    if consumer.takes_acks() && position.seq > consumer.reserved {
+        picks.stop = Stop::Reserve(position.seq);
+        return false;
+    }
+    let count = if position.seq <= consumer.uncertain { 2 } else { 1 };
+    if consumer.max_deliver().is_some_and(|max| count > max) {
+        picks.give_up.push((position.seq, count - 1));
+        return true;
+    }
+    *bytes += u64::from(position.size);
+    *room = room.saturating_sub(1);
+    picks.list.push(Pick {
+        position: *position,
+        count,
+        is_new: true,
+        pending: 0,
+    });
+    true
+}
+
+/// What is known of how many messages wait behind a sequence, as long as nothing is removed there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    next_seq: u64,
+    /// The stream's last sequence when it was counted.
+    last_seq: u64,
+    num_deleted: u64,
+    count: u64,
+}
+
+/// Messages behind what was passed that match, and those that are left of the list of last messages.
+fn count_pending(view: &mut View, consumer: &mut Consumer, passed: &Passed) -> Result<u64, StorageError> {
+    let listed = consumer.last_per_subject.len().saturating_sub(passed.listed) as u64;
+    let (id, next_seq) = (consumer.key.0, passed.next_seq);
+    // These are counted without a look at every subject.
+    if consumer.filters.is_all() || consumer.filters.literal().is_some() {
+        return Ok(listed + view.count_from(id, &consumer.filters, next_seq)?);
+    }
+    let Some(stream) = view.stream(id) else {
+        return Ok(listed);
+    };
+    let (first_seq, last_seq, num_deleted) = (stream.first_seq, stream.last_seq, stream.num_deleted());
+    let holds = |counted: &Counted| {
+        counted.next_seq == consumer.next_seq
+            && counted.num_deleted == num_deleted
+            && first_seq <= counted.next_seq
+    };
+    let known = match consumer.counted.filter(holds) {
+        Some(counted) => {
+            with_new(view, consumer, &counted, last_seq)?.map(|count| count.saturating_sub(passed.matched))
+        }
+        None => None,
+    };
+    let count = match known {
+        Some(count) => count,
+        None => view.count_from(id, &consumer.filters, next_seq)?,
+    };
+    consumer.counted = Some(Counted {
+        next_seq,
+        last_seq,
+        num_deleted,
+        count,
+    });
+    Ok(listed + count)
+}
+
+/// The count with what was stored since; `None`: that is too much to go through.
+fn with_new(
     view: &mut View,
     consumer: &Consumer,
-    next_seq: u64,
-    listed: usize,
-) -> Result<u64, StorageError> {
-    let rest = consumer.last_per_subject.len().saturating_sub(listed) as u64;
-    Ok(rest + view.count_from(consumer.key.0, &consumer.filters, next_seq)?)
+    counted: &Counted,
+    last_seq: u64,
+) -> Result<Option<u64>, StorageError> {
+    if last_seq == counted.last_seq {
+        return Ok(Some(counted.count));
+    }
+    let mut new = Vec::new();
+    let from = counted.next_seq.max(counted.last_seq + 1);
+    view.next_matches(consumer.key.0, &consumer.filters, from, SLICE, &mut new)?;
+    Ok((new.len() < SLICE).then(|| counted.count + new.len() as u64))
+}
+
+/// All that waits, when nothing is passed.
+pub(super) fn count_all(view: &mut View, consumer: &mut Consumer) -> Result<u64, StorageError> {
+    let nothing = Passed {
+        next_seq: consumer.next_seq,
+        listed: 0,
+        matched: 0,
+    };
+    count_pending(view, consumer, &nothing)
 }
 
 impl Consumer {

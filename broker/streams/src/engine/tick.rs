@@ -211,6 +211,13 @@ impl Engine {
         );
         if let Some(consumer) = self.consumers.get_mut(&key) {
             consumer.used_ns = self.now_ns;
+            let handle = consumer.handle.clone();
+            let (stream, name) = (handle.stream().name().clone(), handle.name().clone());
+            let deleted = Advisory::ConsumerDeleted {
+                stream,
+                consumer: name,
+            };
+            self.parts.outlet.advisory(handle.stream().account(), deleted);
         }
         self.arm(key);
     }

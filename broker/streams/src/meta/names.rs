@@ -125,3 +125,52 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(id: u64, name: &str, subjects: &[&str]) -> Arc<Placed> {
+        Arc::new(Placed {
+            id: StreamId(id),
+            account: Arc::from("A"),
+            group: 1,
+            created_ns: 0,
+            config: Arc::new(StreamConfig {
+                name: name.into(),
+                subjects: subjects.iter().map(|subject| Box::from(*subject)).collect(),
+                ..StreamConfig::default()
+            }),
+        })
+    }
+
+    fn overlaps(names: &Names, subject: &str, but: Option<u64>) -> bool {
+        names.overlaps("A", &[subject.into()], but.map(StreamId))
+    }
+
+    #[test]
+    fn subjects_of_other_streams_overlap() {
+        let mut names = Names::default();
+        names.insert(placed(1, "one", &["a.b", "c.*"]));
+        assert!(overlaps(&names, "a.b", None));
+        assert!(overlaps(&names, "a.*", None));
+        assert!(overlaps(&names, "c.d", None));
+        assert!(overlaps(&names, "c.>", None));
+        assert!(!overlaps(&names, "a.c", None));
+        assert!(!overlaps(&names, "a.b", Some(1)));
+        assert!(!names.overlaps("B", &["a.b".into()], None));
+    }
+
+    #[test]
+    fn what_a_stream_no_longer_captures_is_free() {
+        let mut names = Names::default();
+        names.insert(placed(1, "one", &["a", "b.>"]));
+        names.insert(placed(1, "one", &["c"]));
+        assert!(!overlaps(&names, "a", None) && !overlaps(&names, "b.c", None));
+        assert!(overlaps(&names, "c", None));
+        names.remove(StreamId(1));
+        assert!(!overlaps(&names, "c", None));
+        assert_eq!(names.count("A"), 0);
+        assert!(names.accounts().is_empty());
+    }
+}

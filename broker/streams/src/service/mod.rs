@@ -27,7 +27,7 @@ use self::handle::StreamRef;
 use self::lane::Lane;
 use self::outlet::Outlet;
 use self::registry::Registry;
-pub use self::start::{Options, StartError};
+pub use self::start::{Options, StartError, accept_loss};
 use self::turns::Turns;
 use self::types::{Ack, PullRequest};
 use crate::config::{PersistMode, Storage, StreamConfig};

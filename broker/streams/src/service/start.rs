@@ -148,6 +148,22 @@ impl Streams {
     }
 }
 
+/// Gives up what a store lost, so that the service starts on it again. For `mainstem doctor`: the store is opened to
+/// accept loss, and no service runs on it.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub async fn accept_loss(log: &Arc<dyn LogStore>, state: &Arc<dyn StateStore>) -> Result<(), StorageError> {
+    let meta = (lane::META, Kept::Synced);
+    for (number, kept) in std::iter::once(meta).chain(lane::GROUPS) {
+        if kept != Kept::Memory {
+            log.open_group(GroupId(number), kept)?;
+            mainstem_raft::accept_loss(log, state, GroupId(number)).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn open_lane(
     groups: &Arc<Groups>,
     number: u32,

@@ -361,7 +361,8 @@ fn summary(view: &mut View, id: StreamId) -> Result<StreamSummary, Error> {
     Ok(StreamSummary {
         msgs: stream.msgs,
         bytes: stream.bytes,
-        first_seq,
+        // Nothing was ever there.
+        first_seq: if stream.last_seq == 0 { 0 } else { first_seq },
         first_ts_ns: first.map_or(0, |first| first.timestamp_ns),
         last_seq: stream.last_seq,
         last_ts_ns: stream.last_ns,

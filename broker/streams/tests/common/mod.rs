@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mainstem_record::{Native, Origin, Record};
-use mainstem_storage::Storage;
+use mainstem_storage::{Storage, StorageError};
 use mainstem_streams::command::{Conditions, Publish};
 use mainstem_streams::config::{AckPolicy, ConsumerConfig, StreamConfig};
 use mainstem_streams::{
@@ -265,7 +265,7 @@ impl Bench {
     }
 
     async fn open(folder: tempfile::TempDir, options: Options, clock: Arc<ManualClock>) -> Self {
-        let storage = Storage::open(folder.path(), store_options()).unwrap();
+        let storage = open_store(&folder).await;
         let outlet = Arc::new(Recorder::default());
         let streams = Streams::start(
             Arc::clone(&storage.log),
@@ -465,6 +465,19 @@ impl Bench {
             panic!("waited in vain until {what}");
         }
     }
+}
+
+/// Tasks of the service before may still hold the store for a moment.
+async fn open_store(folder: &tempfile::TempDir) -> Storage {
+    let opening = async {
+        loop {
+            match Storage::open(folder.path(), store_options()) {
+                Err(StorageError::Locked(_)) => tokio::time::sleep(Duration::from_millis(2)).await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, opening).await.unwrap()
 }
 
 fn store_options() -> mainstem_storage::Options {
