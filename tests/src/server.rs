@@ -241,11 +241,24 @@ impl Server {
     pub fn restart(&mut self, signal: Signal) -> Result<()> {
         self.signal(signal)?;
         self.await_exit()?;
-        (self.child, self.log) = self.launch.spawn()?;
+        self.start_again()?;
         self.await_ready()
     }
 
-    fn await_ready(&mut self) -> Result<()> {
+    /// Starts the process again after it has ended, in the same folder, without waiting until it is ready.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start_again(&mut self) -> Result<()> {
+        (self.child, self.log) = self.launch.spawn()?;
+        Ok(())
+    }
+
+    /// Waits until the process is ready.
+    ///
+    /// # Errors
+    /// It ended, or was not ready within [`PATIENCE`]; the message has its log.
+    pub fn await_ready(&mut self) -> Result<()> {
         let ready = match &self.launch.ready {
             Ready::LogLine(needle) => self.await_log(needle).map(drop),
             Ready::PortsFile => self.await_ports_file().map(|ports| self.ports = ports),

@@ -14,13 +14,14 @@
 //! Other steps: `A read 2` reads two messages, `A info` shows the first INFO, `A closed` reads until
 //! the server closes, `A close` closes our side. Reading ends early where the server closes, noted as
 //! `(closed)`. Other headers: `pings: shown`, where the server's own PINGs are part of the transcript,
-//! and `varies: REASON`, where nats-server's answer depends on how the bytes are cut. Lines that start
-//! with `#` are comments.
+//! and `varies: REASON`, where nats-server's answer depends on how the bytes are cut. With `answers: masked`
+//! what varies in JetStream's answers is replaced too (see [`answer`]). Lines that start with `#` are comments.
 //!
 //! Bytes are written with `\r \n \t \\ \xHH`, a run as `\{a*500}`, and the signature of the
 //! connection's nonce by an nkey as `\{sig SEED}`. In INFO, what differs from server to server is
 //! replaced by a word in `<>` or left out (see [`item`]).
 
+pub mod answer;
 pub mod connection;
 pub mod escape;
 pub mod item;

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::connection::{Connection, Cut, Incoming};
 use super::escape::escape;
-use super::item;
 use super::script::{Action, Scenario, Step};
+use super::{answer, item};
 
 /// Stands in a transcript where the server should have said something, or closed, and did not.
 pub const SILENCE: &str = "(nothing more came)";
@@ -30,6 +30,7 @@ pub fn run(
         address,
         cut,
         skips_pings: !scenario.shows_pings,
+        masks_answers: scenario.masks_answers,
         connections: HashMap::new(),
     };
     for step in &scenario.steps {
@@ -47,6 +48,7 @@ struct Run {
     address: SocketAddr,
     cut: Cut,
     skips_pings: bool,
+    masks_answers: bool,
     connections: HashMap<String, Connection>,
 }
 
@@ -78,14 +80,15 @@ impl Run {
 
     /// Reads until `enough`, or until the server closes or falls silent, which is noted last.
     fn read(&mut self, step: &Step, enough: impl Fn(&[String]) -> bool) -> Result<Vec<String>> {
-        let (port, skips_pings) = (self.address.port(), self.skips_pings);
+        let (port, skips_pings, masks_answers) = (self.address.port(), self.skips_pings, self.masks_answers);
         let connection = self.connection(step)?;
         let mut messages = Vec::new();
         while !enough(&messages) {
             let (rest, end) = match connection.receive()? {
                 Incoming::Message(bytes) if skips_pings && bytes == b"PING\r\n" => continue,
                 Incoming::Message(bytes) => {
-                    messages.push(item::describe(&bytes, port));
+                    let answer = masks_answers.then(|| answer::describe(&bytes)).flatten();
+                    messages.push(answer.unwrap_or_else(|| item::describe(&bytes, port)));
                     continue;
                 }
                 Incoming::End(rest) => (rest, CLOSED),

@@ -17,6 +17,8 @@ pub struct Scenario {
     /// The server's PINGs are part of the transcript. Elsewhere they are skipped: on a slow machine one
     /// may come at any point.
     pub shows_pings: bool,
+    /// Deliveries are shown without what varies, as [`super::answer`] has it.
+    pub masks_answers: bool,
     pub steps: Vec<Step>,
 }
 
@@ -131,6 +133,7 @@ fn parse_header(key: &str, value: &str, scenario: &mut Scenario) -> Result<()> {
     match key {
         "server" => scenario.profile = value.to_owned(),
         "varies" => scenario.varies = true,
+        "answers" => scenario.masks_answers = value == "masked",
         "pings" => scenario.shows_pings = value == "shown",
         _ => bail!("unknown header"),
     }
