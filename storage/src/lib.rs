@@ -7,6 +7,7 @@
 
 mod cache;
 mod directory;
+pub mod doctor;
 pub mod env;
 mod folder;
 mod frame;

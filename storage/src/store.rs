@@ -14,10 +14,12 @@ use crate::metrics::{Snapshot, Written};
 use crate::options::Options;
 use crate::rocks::clean::census;
 use crate::rocks::db::{self, Access, LogDb};
+use crate::rocks::error::storage_error;
 use crate::rocks::log::{Parts, RocksLog};
 use crate::rocks::meta;
-use crate::rocks::recover::{Recovered, recover};
+use crate::rocks::recover::{Recovered, recover, recover_rest};
 use crate::rocks::state::RocksState;
+use crate::rocks::verify::verify;
 use crate::space::Space;
 use crate::state::StateStore;
 use crate::watermark::{Marks, Watermark};
@@ -49,12 +51,16 @@ impl Storage {
         };
         let (watermark, _) = open_watermark(&folder, access, &options)?;
         let db = LogDb::open(&folder, access, &options)?;
-        let recovered = if access == Access::Write {
-            begin_segment(&db, recovered)?
-        } else {
-            recovered
+        let recovered = match access {
+            Access::Read => recovered,
+            Access::Create | Access::Write => begin_segment(&db, give_up_lost(&db, recovered, &options)?)?,
         };
-        let state = Arc::new(RocksState::open(&folder.state(), access, &options, lock.clone())?);
+        let state = Arc::new(RocksState::open(
+            &folder.state(),
+            access,
+            &options,
+            Some(lock.clone()),
+        )?);
         let disk = options.env.disk.clone();
         let space = Space::new(folder.path(), disk, options.mark_bytes, options.ballast_bytes);
         let parts = Parts {
@@ -121,13 +127,44 @@ impl Storage {
     }
 }
 
+/// Takes entries that can not be read out of the directory, where that is accepted.
+fn give_up_lost(db: &LogDb, mut recovered: Recovered, options: &Options) -> Result<Recovered, StorageError> {
+    if !options.accept_loss {
+        return Ok(recovered);
+    }
+    let meta = db.family(db::META)?;
+    let mut batch = WriteBatch::default();
+    for lost in verify(db, &recovered)?.lost {
+        let (group, indexes) = (lost.group.0, &lost.indexes);
+        tracing::warn!(
+            group,
+            from = indexes.start,
+            to = indexes.end - 1,
+            "given up: {}",
+            lost.error
+        );
+        let Some(found) = recovered.groups.get_mut(&lost.group) else {
+            continue;
+        };
+        found.runs.cut(lost.indexes);
+        let runs = found.runs.of_segment(lost.segment);
+        batch.put_cf(
+            meta,
+            meta::directory_key(lost.segment, lost.group),
+            meta::encode_runs(&runs),
+        );
+    }
+    db.write_synced(batch).map_err(|error| db.error(&error))?;
+    Ok(recovered)
+}
+
 fn make(folder: &Folder, options: &Options, lock: &Arc<Lock>) -> Result<(), StorageError> {
     drop(LogDb::open(folder, Access::Create, options)?);
     drop(RocksState::open(
         &folder.state(),
         Access::Create,
         options,
-        lock.clone(),
+        Some(lock.clone()),
     )?);
     drop(Watermark::create(&folder.watermark())?);
     folder.complete()
@@ -135,11 +172,38 @@ fn make(folder: &Folder, options: &Options, lock: &Arc<Lock>) -> Result<(), Stor
 
 /// What the log holds, and what is wrong with it, found out without touching it.
 fn inspect(folder: &Folder, options: &Options) -> Result<(Recovered, Option<StorageError>), StorageError> {
+    if options.accept_loss {
+        repair(folder, options)?;
+    }
     let db = LogDb::open(folder, Access::Read, options)?;
-    let recovered = recover(&db)?;
+    let recovered = if options.accept_loss {
+        recover_rest(&db)
+    } else {
+        recover(&db)
+    }?;
     let (_, marks) = open_watermark(folder, Access::Read, options)?;
     let wrong = shorter(&recovered, &marks).or_else(|| holes(&recovered, folder));
     Ok((recovered, wrong.filter(|_| !options.accept_loss)))
+}
+
+/// Has RocksDB make do with the files that are there, where it can not open a database as it is.
+fn repair(folder: &Folder, options: &Options) -> Result<(), StorageError> {
+    let repaired = |path: &Path| {
+        tracing::warn!(
+            "{} can not be opened as it is: made new of what is there",
+            path.display()
+        );
+        rocksdb::DB::repair(&rocksdb::Options::default(), path).map_err(|error| storage_error(path, &error))
+    };
+    if let Err(StorageError::Damaged { file, .. }) = LogDb::open(folder, Access::Read, options) {
+        let is_cold = file.starts_with(folder.cold());
+        repaired(&if is_cold { folder.cold() } else { folder.log() })?;
+    }
+    let state = folder.state();
+    if let Err(StorageError::Damaged { .. }) = RocksState::open(&state, Access::Read, options, None) {
+        repaired(&state)?;
+    }
+    Ok(())
 }
 
 fn open_watermark(
@@ -156,7 +220,7 @@ fn open_watermark(
 }
 
 /// A log that ends before what was durable.
-fn shorter(recovered: &Recovered, marks: &Marks) -> Option<StorageError> {
+pub(crate) fn shorter(recovered: &Recovered, marks: &Marks) -> Option<StorageError> {
     let next = |group: &GroupId| recovered.groups.get(group).map_or(0, Found::next);
     let mut short = marks.iter().filter(|(group, mark)| next(group) < **mark);
     short.next().map(|(group, mark)| StorageError::Truncated {
@@ -167,7 +231,7 @@ fn shorter(recovered: &Recovered, marks: &Marks) -> Option<StorageError> {
 }
 
 /// A log that misses something in between.
-fn holes(recovered: &Recovered, folder: &Folder) -> Option<StorageError> {
+pub(crate) fn holes(recovered: &Recovered, folder: &Folder) -> Option<StorageError> {
     recovered.groups.iter().find_map(|(group, found)| {
         let gap = found.runs.gaps(found.first..found.next()).into_iter().next()?;
         let what = format!(

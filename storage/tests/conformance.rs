@@ -1,5 +1,7 @@
 //! One suite of what a store promises, for every store there is.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 mod suite;
 
 use std::path::Path;
@@ -11,7 +13,7 @@ use suite::{Factory, Opened};
 struct Rocks(tempfile::TempDir);
 
 impl Rocks {
-    fn new() -> Box<dyn Factory> {
+    fn make() -> Box<dyn Factory> {
         Box::new(Rocks(tempfile::tempdir().unwrap()))
     }
 }
@@ -62,7 +64,7 @@ macro_rules! conformance {
 
 conformance!(
     rocks,
-    Rocks::new(),
+    Rocks::make(),
     [
         appends_are_read_back,
         appends_out_of_order_are_refused,

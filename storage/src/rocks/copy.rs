@@ -12,7 +12,7 @@ use super::writer::Moved;
 use crate::directory::{COLD, Run};
 use crate::frame::{self, ENTRY_OVERHEAD, FRAME_OVERHEAD};
 use crate::group::Group;
-use crate::log::{Liveness, StorageError};
+use crate::log::{GroupId, Liveness, StorageError};
 
 /// Absent entries in a row that are still written down, instead of beginning a new frame.
 const MAX_GAP: u64 = 16;
@@ -51,7 +51,7 @@ impl<'a> Copier<'a> {
             self.next_segment()?;
         }
         let db = &self.shared.db;
-        let mut frames = Frames::new(db, segment & COLD != 0, segment)?;
+        let mut frames = Frames::new(db, segment & COLD != 0, segment, GroupId(0))?;
         let mut drafts: Vec<(Stripper, Draft)> = pieces
             .iter()
             .map(|piece| (Stripper::of(piece), Draft::new()))

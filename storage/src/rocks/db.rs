@@ -64,7 +64,6 @@ impl LogDb {
         let mut cold_base = base_options(access);
         cold_base.set_write_buffer_size(memtable_bytes(options));
         let cold_options = family_options(&cold_base, DEFAULT_COLUMN_FAMILY_NAME, options, &cache);
-        let cold_family = [(DEFAULT_COLUMN_FAMILY_NAME, cold_options.clone())];
         // Only families that are named have a handle.
         let only = [(DEFAULT_COLUMN_FAMILY_NAME, cold_options.clone())];
         let opened = match access {

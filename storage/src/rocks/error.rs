@@ -26,6 +26,14 @@ pub fn is_no_space(error: &Error) -> bool {
 }
 
 fn damaged(folder: &Path, what: String) -> StorageError {
+    if what.contains("create_if_missing is false") {
+        let what = "the file is missing".to_owned();
+        return StorageError::Damaged {
+            file: folder.join("CURRENT"),
+            offset: 0,
+            what,
+        };
+    }
     let file = what
         .split([' ', ',', ';', '\'', '"'])
         .find_map(|word| file(folder, word));

@@ -9,4 +9,5 @@ pub mod meta;
 pub mod reader;
 pub mod recover;
 pub mod state;
+pub mod verify;
 pub mod writer;

@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use rocksdb::DBRawIterator;
 
-use super::db::LogDb;
+use super::db::{self, LogDb};
 use super::recover::{damaged, decode};
 use crate::cache::FrameCache;
 use crate::directory::Run;
@@ -131,24 +132,67 @@ impl Reader<'_> {
         let source = self.db.frames(run.is_cold())?;
         let mut rows = source.rows();
         rows.seek_for_prev(key(run.segment, group.id, index));
-        let mut wanted = None;
-        let mut ahead = 0;
-        while let Some((key, value)) = rows.item() {
-            let is_of_run =
-                parse_key(key).is_none_or(|(segment, id, _)| (segment, id) == (run.segment, group.id));
-            if !is_of_run || ahead > READ_AHEAD {
+        if rows.status().is_err() {
+            return self.beside_damage(&source, group, run, index);
+        }
+        let Some(wanted) = self.take(&source, &rows, group, run)? else {
+            return rows.status().map(|()| None).map_err(|error| source.error(&error));
+        };
+        let mut ahead = wanted.size();
+        while ahead < READ_AHEAD {
+            rows.next();
+            // What is wrong behind it is said to whoever asks for that.
+            let Ok(Some(frame)) = self.take(&source, &rows, group, run) else {
                 break;
-            }
-            let (_, _, frame) = decode(&source, key, value)?;
-            if wanted.is_none() {
-                // Others are behind it, whether or not it covers the index.
-                wanted = Some(frame.covers(index).then(|| frame.clone()));
-            }
+            };
             ahead += frame.size();
-            self.cache.put(group.id, run.segment, frame);
+        }
+        Ok(wanted.covers(index).then_some(wanted))
+    }
+
+    /// The same where RocksDB can not read a block: it may be the next one, which the search for the entry touches.
+    fn beside_damage(
+        &self,
+        source: &db::Frames<'_>,
+        group: &Group,
+        run: Run,
+        index: u64,
+    ) -> Result<Option<Frame>, StorageError> {
+        let (mut rows, mut step) = (source.rows(), 1);
+        while !rows.valid() && index.saturating_sub(step) >= run.first {
+            rows = source.rows();
+            rows.seek_for_prev(key(run.segment, group.id, index - step));
+            step *= 2;
+        }
+        if !rows.valid() {
+            rows = source.rows();
+            rows.seek(key(run.segment, group.id, run.first));
+        }
+        while let Some(frame) = self.take(source, &rows, group, run)? {
+            if frame.covers(index) {
+                return Ok(Some(frame));
+            }
             rows.next();
         }
-        rows.status().map_err(|error| source.error(&error))?;
-        Ok(wanted.flatten())
+        rows.status().map(|()| None).map_err(|error| source.error(&error))
+    }
+
+    /// The frame at a position, which goes into the cache; `None`: it is not of the run, or there is none.
+    fn take(
+        &self,
+        source: &db::Frames<'_>,
+        rows: &DBRawIterator<'_>,
+        group: &Group,
+        run: Run,
+    ) -> Result<Option<Frame>, StorageError> {
+        let Some((key, value)) = rows.item() else {
+            return Ok(None);
+        };
+        if parse_key(key).is_some_and(|(segment, id, _)| (segment, id) != (run.segment, group.id)) {
+            return Ok(None);
+        }
+        let (_, _, frame) = decode(source, key, value)?;
+        self.cache.put(group.id, run.segment, frame.clone());
+        Ok(Some(frame))
     }
 }

@@ -8,7 +8,7 @@ use rocksdb::{DBRawIterator, IteratorMode};
 use super::db::{self, LogDb};
 use super::meta::{self, Row};
 use crate::directory::Run;
-use crate::frame::{FRAME_OVERHEAD, Frame, parse_key};
+use crate::frame::{FRAME_OVERHEAD, Frame, key, parse_key};
 use crate::group::Found;
 use crate::log::{GroupId, StorageError};
 
@@ -26,13 +26,34 @@ pub struct Recovered {
 
 /// Reads notes and directory, and all of the segment that was written to last.
 pub fn recover(db: &LogDb) -> Result<Recovered, StorageError> {
+    recover_with(db, Err)
+}
+
+/// The same without what can not be read.
+pub fn recover_rest(db: &LogDb) -> Result<Recovered, StorageError> {
+    recover_with(db, |error| {
+        tracing::warn!("left out: {error}");
+        Ok(())
+    })
+}
+
+fn recover_with(
+    db: &LogDb,
+    on_damage: impl Fn(StorageError) -> Result<(), StorageError>,
+) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered {
         active: 1,
         next_cold: crate::directory::COLD,
         ..Recovered::default()
     };
-    read_meta(db, &mut recovered)?;
-    read_active(db, &mut recovered)?;
+    read_meta(db, &mut recovered).or_else(&on_damage)?;
+    // A group whose frames end in damage is left, and the next one is looked at.
+    let mut from = GroupId(0);
+    while let Err((group, error)) = read_active(db, &mut recovered, from) {
+        on_damage(error)?;
+        let Some(next) = group.0.checked_add(1) else { break };
+        from = GroupId(next);
+    }
     if let Some(last) = last_cold_segment(db)? {
         recovered.next_cold = last + 1;
     }
@@ -59,9 +80,12 @@ fn read_meta(db: &LogDb, recovered: &mut Recovered) -> Result<(), StorageError> 
     Ok(())
 }
 
-fn read_active(db: &LogDb, recovered: &mut Recovered) -> Result<(), StorageError> {
-    let mut frames = Frames::new(db, false, recovered.active)?;
-    while let Some((segment, group, frame)) = frames.next()? {
+/// Adds the frames of the segment that was written to, of the groups from one on. On damage, says which group was at it.
+fn read_active(db: &LogDb, recovered: &mut Recovered, from: GroupId) -> Result<(), (GroupId, StorageError)> {
+    let mut at = from;
+    let mut frames = Frames::new(db, false, recovered.active, from).map_err(|error| (at, error))?;
+    while let Some((segment, group, frame)) = frames.next().map_err(|error| (at, error))? {
+        at = group;
         recovered.is_active_used = true;
         recovered.active = segment;
         let found = recovered.groups.entry(group).or_default();
@@ -82,10 +106,16 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    pub fn new(db: &'a LogDb, is_cold: bool, segment: u64) -> Result<Frames<'a>, StorageError> {
+    /// From the first frame of a group in a segment on.
+    pub fn new(
+        db: &'a LogDb,
+        is_cold: bool,
+        segment: u64,
+        group: GroupId,
+    ) -> Result<Frames<'a>, StorageError> {
         let source = db.frames(is_cold)?;
         let mut rows = source.rows();
-        rows.seek(segment.to_be_bytes());
+        rows.seek(key(segment, group, 0));
         Ok(Frames { source, rows })
     }
 

@@ -24,7 +24,7 @@ pub struct RocksState {
     folder: PathBuf,
     unlogged: WriteOptions,
     is_read_only: bool,
-    _lock: Arc<Lock>,
+    _lock: Option<Arc<Lock>>,
 }
 
 impl RocksState {
@@ -32,7 +32,7 @@ impl RocksState {
         folder: &Path,
         access: Access,
         options: &Options,
-        lock: Arc<Lock>,
+        lock: Option<Arc<Lock>>,
     ) -> Result<RocksState, StorageError> {
         let base = db_options(access, options);
         let opened = match access {
@@ -78,7 +78,7 @@ impl RocksState {
     /// A disk that is full is an error that passes; one that fails is the end.
     fn failed(&self, error: &rocksdb::Error) -> StorageError {
         if error.kind() == rocksdb::ErrorKind::IOError && !is_no_space(error) {
-            abort(&error.to_string());
+            abort(error.as_ref());
         }
         self.error(error)
     }

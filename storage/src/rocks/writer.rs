@@ -266,11 +266,11 @@ impl Writer {
                 true
             }
             Err(error) if is_no_space(&error) => {
-                self.shared.space.ran_out(&error.to_string());
+                self.shared.space.ran_out(error.as_ref());
                 thread::park_timeout(NO_SPACE_WAIT);
                 false
             }
-            Err(error) => abort(&error.to_string()),
+            Err(error) => abort(error.as_ref()),
         }
     }
 
