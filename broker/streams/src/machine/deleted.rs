@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use foldhash::HashMap;
 use mainstem_storage::StorageError;
 
 use super::rows::Rows;
@@ -9,40 +10,78 @@ use crate::command::StreamId;
 use crate::keys::deleted::{self, Bits, SEQS};
 use crate::keys::{Kind, of_stream};
 
+/// Blocks in RAM at most, when nothing of them has changed.
+const MAX_HELD: usize = 64;
+
+/// Blocks that are looked up one by one when counting; more are read one after the other.
+const FEW: u64 = 4;
+
+/// What a block costs at a checkpoint, about.
+const BLOCK_BYTES: usize = (SEQS / 8) as usize + 24;
+
 /// Removed messages of a stream, by blocks of sequences.
 #[derive(Debug, Default)]
 pub(crate) struct Deleted {
-    /// The block that was used last, with its changes.
-    open: Option<(u64, Bits, bool)>,
+    /// Blocks that changed, and some that were used lately; true: not in the rows as it is here.
+    held: HashMap<u64, (Bits, bool)>,
+}
+
+/// What removing a message did.
+pub(crate) struct Set {
+    /// All of the 64 around it are removed.
+    pub(crate) is_word_full: bool,
+    pub(crate) changed_bytes: usize,
 }
 
 impl Deleted {
-    /// Removes a message. True: with it, all of the 64 around it are removed.
-    pub(crate) fn set(&mut self, rows: &mut Rows, stream: StreamId, seq: u64) -> Result<bool, StorageError> {
-        self.open(rows, stream, seq / SEQS)?;
-        let Some((_, bits, changed)) = &mut self.open else {
-            return Ok(false);
-        };
+    /// Removes a message.
+    pub(crate) fn set(&mut self, rows: &Rows, stream: StreamId, seq: u64) -> Result<Set, StorageError> {
+        let (bits, is_changed) = self.hold(rows, stream, seq / SEQS)?;
         bits.set(seq % SEQS);
-        *changed = true;
-        Ok(bits.is_word_full(seq % SEQS))
+        Ok(Set {
+            is_word_full: bits.is_word_full(seq % SEQS),
+            changed_bytes: if std::mem::replace(is_changed, true) {
+                0
+            } else {
+                BLOCK_BYTES
+            },
+        })
     }
 
-    fn open(&mut self, rows: &mut Rows, stream: StreamId, block: u64) -> Result<(), StorageError> {
-        if self.open.as_ref().is_some_and(|(open, ..)| *open == block) {
-            return Ok(());
+    fn hold(&mut self, rows: &Rows, stream: StreamId, block: u64) -> Result<&mut (Bits, bool), StorageError> {
+        if !self.held.contains_key(&block) {
+            let bits = stored(rows, stream, block)?.unwrap_or_else(Bits::new);
+            self.held.insert(block, (bits, false));
         }
-        self.save(rows, stream);
-        let bits = stored(rows, stream, block)?.unwrap_or_else(Bits::new);
-        self.open = Some((block, bits, false));
+        Ok(self.held.entry(block).or_insert_with(|| (Bits::new(), false)))
+    }
+
+    /// Sees to it that looking at the sequences from `from` to `to` reads no row.
+    pub(crate) fn hold_range(
+        &mut self,
+        rows: &Rows,
+        stream: StreamId,
+        from: u64,
+        to: u64,
+    ) -> Result<(), StorageError> {
+        for block in from / SEQS..=to / SEQS {
+            self.hold(rows, stream, block)?;
+        }
         Ok(())
     }
 
     /// Puts what changed into the rows.
     pub(crate) fn save(&mut self, rows: &mut Rows, stream: StreamId) {
-        if let Some((block, bits, changed @ true)) = &mut self.open {
+        for (block, (bits, is_changed)) in self.held.iter_mut().filter(|(_, (_, is_changed))| *is_changed) {
             rows.put(deleted::key(rows.group(), stream, *block), bits.encode());
-            *changed = false;
+            *is_changed = false;
+        }
+    }
+
+    /// Forgets what the rows have, if it is much.
+    pub(crate) fn forget(&mut self) {
+        if self.held.len() > MAX_HELD {
+            self.held.retain(|_, (_, is_changed)| *is_changed);
         }
     }
 
@@ -53,9 +92,9 @@ impl Deleted {
         block: u64,
         look: impl FnOnce(Option<&Bits>) -> R,
     ) -> Result<R, StorageError> {
-        match &self.open {
-            Some((open, bits, _)) if *open == block => Ok(look(Some(bits))),
-            _ => Ok(look(stored(rows, stream, block)?.as_ref())),
+        match self.held.get(&block) {
+            Some((bits, _)) => Ok(look(Some(bits))),
+            None => Ok(look(stored(rows, stream, block)?.as_ref())),
         }
     }
 
@@ -84,29 +123,32 @@ impl Deleted {
         if from > to {
             return Ok(0);
         }
-        let part = |block: u64| {
+        let of = |block: u64, bits: &Bits| {
             let start = from.max(block * SEQS) - block * SEQS;
             let end = (to + 1).min((block + 1) * SEQS) - block * SEQS;
-            (start, end)
+            bits.count(start, end)
         };
+        let (first, last) = (from / SEQS, to / SEQS);
         let mut count = 0;
-        if let Some((block, bits, _)) = &self.open {
-            if (from / SEQS..=to / SEQS).contains(block) {
-                let (start, end) = part(*block);
-                count += bits.count(start, end);
+        if last - first < FEW {
+            for block in first..=last {
+                count += self.with(rows, stream, block, |bits| bits.map_or(0, |bits| of(block, bits)))?;
+            }
+            return Ok(count);
+        }
+        for (block, (bits, _)) in &self.held {
+            if (first..=last).contains(block) {
+                count += of(*block, bits);
             }
         }
-        let open = self.open.as_ref().map(|(block, ..)| *block);
         let prefix = of_stream(rows.group(), Kind::Deleted, stream);
-        let key = deleted::key(rows.group(), stream, from / SEQS);
+        let key = deleted::key(rows.group(), stream, first);
         rows.scan_prefix_from(&key, &prefix, |key, value| {
-            let Some(block) = deleted::block_of(key).filter(|block| *block <= to / SEQS) else {
+            let Some(block) = deleted::block_of(key).filter(|block| *block <= last) else {
                 return Ok(ControlFlow::Break(()));
             };
-            if Some(block) != open {
-                let bits = Bits::decode(value).map_err(|error| rows.damaged("removed messages", error))?;
-                let (start, end) = part(block);
-                count += bits.count(start, end);
+            if !self.held.contains_key(&block) {
+                count += of(block, &decode(rows, value)?);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -121,15 +163,14 @@ impl Deleted {
         from: u64,
         to: u64,
     ) -> Result<(), StorageError> {
-        if from / SEQS == to / SEQS {
+        let end = to / SEQS;
+        if from / SEQS == end {
             return Ok(());
         }
-        if self.open.as_ref().is_some_and(|(block, ..)| *block < to / SEQS) {
-            self.open = None;
-        }
+        self.held.retain(|block, _| *block >= end);
         let prefix = of_stream(rows.group(), Kind::Deleted, stream);
         while let Some((key, _)) = rows.first_from(&prefix, &prefix)? {
-            if deleted::block_of(&key).is_none_or(|block| block >= to / SEQS) {
+            if deleted::block_of(&key).is_none_or(|block| block >= end) {
                 break;
             }
             rows.delete(key);
@@ -139,14 +180,16 @@ impl Deleted {
 
     /// All messages of the stream are gone.
     pub(crate) fn clear(&mut self, rows: &mut Rows, stream: StreamId) {
-        self.open = None;
+        self.held.clear();
         rows.delete_prefix(&of_stream(rows.group(), Kind::Deleted, stream));
     }
 }
 
 fn stored(rows: &Rows, stream: StreamId, block: u64) -> Result<Option<Bits>, StorageError> {
     let value = rows.get(&deleted::key(rows.group(), stream, block))?;
-    value
-        .map(|value| Bits::decode(&value).map_err(|error| rows.damaged("removed messages", error)))
-        .transpose()
+    value.map(|value| decode(rows, &value)).transpose()
+}
+
+fn decode(rows: &Rows, value: &[u8]) -> Result<Bits, StorageError> {
+    Bits::decode(value).map_err(|error| rows.damaged("removed messages", error))
 }

@@ -87,6 +87,9 @@ impl View {
     /// Forgets subjects that did not change, if there are many.
     pub(super) fn sweep(&mut self) {
         self.commands_since_sweep = 0;
+        for stream in self.streams.values_mut() {
+            stream.deleted.forget();
+        }
         let held: usize = self.streams.values().map(|stream| stream.subjects.held()).sum();
         if held > MAX_HELD {
             for stream in self.streams.values_mut() {

@@ -283,6 +283,10 @@ impl StreamState {
         self.last_seq = seq;
         self.last_ns = place.timestamp_ns;
         if pushed.count > limit(self.config.max_msgs_per_subject) {
+            // Mostly it is the only message before that has to go, and where it is needs no look.
+            if let Some(replaced) = pushed.replaced {
+                self.remove_known(cx, &replaced, message.subject)?;
+            }
             self.enforce_subject_limit(cx, message.subject)?;
         }
         self.enforce_limits(cx)?;
@@ -291,6 +295,10 @@ impl StreamState {
 
     fn push_run(&mut self, cx: &mut Context, run: Run) -> Result<(), StorageError> {
         if self.runs.is_tail_full() && self.num_deleted() > 0 {
+            for run in &self.runs.tail {
+                let first = run.first_seq.max(self.first_seq);
+                self.deleted.hold_range(&cx.rows, self.id, first, run.last_seq())?;
+            }
             let (deleted, id, first_seq) = (&self.deleted, self.id, self.first_seq);
             self.runs.retain_tail(|run| {
                 let first = run.first_seq.max(first_seq);
@@ -315,7 +323,7 @@ impl StreamState {
             if self.msgs == 0 {
                 self.first_seq = self.last_seq + 1;
             } else {
-                self.deleted.set(&mut cx.rows, self.id, self.last_seq)?;
+                self.remove_inside(cx, self.last_seq)?;
             }
         }
         self.last_ns = place.timestamp_ns;

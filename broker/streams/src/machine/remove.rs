@@ -60,14 +60,8 @@ impl StreamState {
             self.deleted.trim(&mut cx.rows, self.id, seq, next)?;
             self.first_seq = next;
             self.runs.trim(&mut cx.rows, self.id, next)?;
-        } else if self.deleted.set(&mut cx.rows, self.id, seq)? {
-            let deleted = &self.deleted;
-            let (id, first_seq) = (self.id, self.first_seq);
-            self.runs
-                .drop_if_dead(&mut cx.rows, id, seq, |rows, first, last| {
-                    let first = first.max(first_seq);
-                    Ok(deleted.count(rows, id, first, last)? == (last + 1).saturating_sub(first))
-                })?;
+        } else {
+            self.remove_inside(cx, seq)?;
         }
         if let Some(last) = removed.new_last {
             if let Some(position) = self.runs.position(&cx.rows, self.id, last)? {
@@ -75,6 +69,21 @@ impl StreamState {
             }
         }
         Ok(())
+    }
+
+    /// Marks a message as removed that is not the first.
+    pub(super) fn remove_inside(&mut self, cx: &mut Context, seq: u64) -> Result<(), StorageError> {
+        let set = self.deleted.set(&cx.rows, self.id, seq)?;
+        cx.changed_bytes += set.changed_bytes;
+        if !set.is_word_full {
+            return Ok(());
+        }
+        let (deleted, id, first_seq) = (&self.deleted, self.id, self.first_seq);
+        self.runs
+            .drop_if_dead(&mut cx.rows, id, seq, |rows, first, last| {
+                let first = first.max(first_seq);
+                Ok(deleted.count(rows, id, first, last)? == (last + 1).saturating_sub(first))
+            })
     }
 
     /// The message behind the first, which is gone already.

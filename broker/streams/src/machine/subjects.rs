@@ -195,6 +195,7 @@ impl Subjects {
             return Ok(Pushed {
                 count: added.len,
                 is_new: true,
+                replaced: None,
                 changed_bytes: ROW_BYTES + subject.len(),
             });
         };
@@ -205,6 +206,7 @@ impl Subjects {
             ROW_BYTES + subject.len()
         };
         held.changed = true;
+        let replaced = (row.count == 1).then_some(row.last);
         row.count += added.len;
         row.last = last;
         match row.tail.last_mut() {
@@ -223,6 +225,7 @@ impl Subjects {
         Ok(Pushed {
             count: row.count,
             is_new: false,
+            replaced,
             changed_bytes,
         })
     }
@@ -336,6 +339,8 @@ pub(crate) struct Pushed {
     pub(crate) count: u64,
     /// The subject had none before.
     pub(crate) is_new: bool,
+    /// The message that was its only one before.
+    pub(crate) replaced: Option<Position>,
     pub(crate) changed_bytes: usize,
 }
 
