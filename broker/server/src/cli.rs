@@ -9,6 +9,7 @@ use mainstem_load::cli::Args as BenchArgs;
 
 use crate::client;
 use crate::config::{self, Setting, Sources};
+use crate::doctor::Doctor;
 use crate::exit::{Exit, Failure};
 
 /// What to do.
@@ -19,6 +20,7 @@ pub enum Action {
     Bench(Box<BenchArgs>),
     /// `mainstem stream` and `mainstem kv`.
     Client(Box<client::Command>),
+    Doctor(Doctor),
     /// `mainstem nats-server ...`: arguments in nats-server's style.
     NatsServer(Vec<OsString>),
     /// Text for standard output: help, version, reference.
@@ -66,6 +68,10 @@ pub fn parse(args: &[OsString]) -> Result<Action, Failure> {
             Ok(args) => Ok(Action::Client(Box::new(client::Command::Kv(args)))),
             Err(error) => Err(wrong(&error)),
         },
+        Some(("doctor", matches)) => match Doctor::from_arg_matches(matches) {
+            Ok(args) => Ok(Action::Doctor(args)),
+            Err(error) => Err(wrong(&error)),
+        },
         Some(("nats-server", matches)) => Ok(Action::NatsServer(
             matches
                 .get_many::<OsString>("args")
@@ -95,6 +101,9 @@ fn command() -> Command {
         ))
         .subcommand(client::args::Kv::augment_args(
             Command::new("kv").about("Work with key-value buckets of a NATS server"),
+        ))
+        .subcommand(Doctor::augment_args(
+            Command::new("doctor").about("Check the store of a broker that is stopped"),
         ))
         .subcommand(
             Command::new("nats-server")
@@ -301,6 +310,37 @@ mod tests {
         assert!(matches!(action, Action::Bench(_)));
         let failure = parse_line("mainstem bench pubsub --size many").unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn clients_and_the_doctor_have_their_arguments() {
+        for line in [
+            "stream ls --names",
+            "stream create S --subjects a,b --max-age 1h --json",
+            "stream purge S --keep 3 --force -s nats://h:1",
+            "stream tail S -n 5 --no-follow",
+            "kv put b k v --revision 3",
+            "kv watch b a.> --user u --password p",
+        ] {
+            assert!(
+                matches!(parse_line(&format!("mainstem {line}")), Ok(Action::Client(_))),
+                "{line}"
+            );
+        }
+        assert!(matches!(
+            parse_line("mainstem doctor --accept-loss d"),
+            Ok(Action::Doctor(_))
+        ));
+        for line in [
+            "stream",
+            "stream create",
+            "stream purge S --keep 1 --seq 2",
+            "kv get b",
+            "doctor",
+        ] {
+            let failure = parse_line(&format!("mainstem {line}")).map(drop).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{line}");
+        }
     }
 
     #[test]

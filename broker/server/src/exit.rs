@@ -11,7 +11,9 @@ pub enum Exit {
     General = 1,
     /// The command line is wrong.
     Usage = 64,
-    /// A port is in use.
+    /// A file or folder to read is not there.
+    NoInput = 66,
+    /// A port or a store is in use, or a server cannot be reached.
     Unavailable = 69,
     /// A defect of the program.
     Software = 70,

@@ -166,6 +166,8 @@ fn filter_layer(options: &LogOptions) -> Result<BoxedLayer<Registry>, LogError> 
     let is_written = move |metadata: &Metadata<'_>| match *metadata.level() {
         Level::TRACE => trace && is_own(metadata.target()),
         Level::DEBUG => debug && is_own(metadata.target()),
+        // What libraries do is of no interest; what goes wrong in them is.
+        Level::INFO => least >= Level::INFO && is_own(metadata.target()),
         level => level <= least,
     };
     let widest = if trace {

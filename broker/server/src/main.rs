@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod config;
+mod doctor;
 mod exit;
 mod logging;
 mod nats_server;
@@ -38,6 +39,7 @@ fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
             .map(|()| Exit::Ok.into())
             .map_err(|error| Failure::new(Exit::General, format!("{error:#}"))),
         Action::Client(command) => client::run(*command).map(Into::into),
+        Action::Doctor(args) => doctor::run(&args).map(Into::into),
         Action::NatsServer(args) => nats_server(&args),
         Action::Print(text) => print(&text),
     }

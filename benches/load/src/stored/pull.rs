@@ -55,8 +55,9 @@ pub fn run(target: &Target, clients: usize, messages: u64, progress: &Progress) 
             last = Instant::now();
             progress.at(seen);
         } else if last.elapsed() > PATIENCE {
+            let said: Vec<_> = pullers.iter().map(|puller| &*puller.last_status).collect();
             bail!(
-                "{} messages are missing and none came for {PATIENCE:?}",
+                "{} messages are missing and none came for {PATIENCE:?}; the server said {said:?}",
                 messages - seen
             );
         }
@@ -75,6 +76,8 @@ struct Puller {
     /// What is still to come of the batch.
     wanted: usize,
     out: Vec<u8>,
+    /// First line of what came instead of a message.
+    last_status: String,
 }
 
 impl Puller {
@@ -87,6 +90,7 @@ impl Puller {
             request: request.into_bytes(),
             wanted: 0,
             out: Vec::new(),
+            last_status: String::new(),
         }
     }
 
@@ -106,10 +110,18 @@ impl Puller {
             Err(error) => return Err(anyhow!(error)).context("a connection broke"),
         }
         let (mut seen, mut is_over) = (0, false);
-        let out = &mut self.out;
+        let (out, last_status) = (&mut self.out, &mut self.last_status);
         input.drain(|frame| {
             match frame {
-                Frame::Message(message) if message.header.starts_with(b"NATS/1.0 ") => is_over = true,
+                Frame::Message(message) if message.header.starts_with(b"NATS/1.0 ") => {
+                    is_over = true;
+                    let line = message
+                        .header
+                        .split(|&byte| byte == b'\r')
+                        .next()
+                        .unwrap_or_default();
+                    *last_status = String::from_utf8_lossy(line).into_owned();
+                }
                 Frame::Message(message) => {
                     seen += 1;
                     out.extend_from_slice(b"PUB ");

@@ -91,7 +91,7 @@ fn of_store(store: &Snapshot, is_read_only: bool) -> Vec<Family> {
             "mainstem_log_batch_operations",
             "Appends and notes of a synced write.",
         )
-        .with(&[], histogram(&store.batch_ops, 1.0, 0..14)),
+        .with(&[], histogram(&store.batch_ops, 1.0, 1..14)),
         counter(
             "mainstem_log_appended_bytes_total",
             "Bytes of entries appended to the log.",
@@ -145,8 +145,8 @@ fn histogram(counts: &Counts, scale: f64, shown: std::ops::Range<usize>) -> Hist
     for (power, count) in counts.buckets.iter().enumerate() {
         below += count;
         if shown.contains(&power) {
-            // Values of this bucket are below the power, so at most one less.
-            buckets.push((((1_u64 << power) - 1).max(1) as f64 * scale, below));
+            // Values of this bucket are below the power, so at most that.
+            buckets.push(((1_u64 << power) as f64 * scale, below));
         }
     }
     Histogram {
@@ -167,7 +167,7 @@ mod tests {
             counts.record(value);
         }
         let shown = histogram(&counts.read(), 1.0, 2..5);
-        assert_eq!(shown.buckets, [(3.0, 1), (7.0, 3), (15.0, 3)]);
+        assert_eq!(shown.buckets, [(4.0, 1), (8.0, 3), (16.0, 3)]);
         assert_eq!((shown.count, shown.sum), (4, 712.0));
     }
 }
