@@ -5,6 +5,14 @@
 //! pull requests go to the streams at once, other requests wait in bounded queues for tasks of the services runtime
 //! (`api`). What streams have to say goes out as injections (`outlet`). What a stream is, and when it takes a message, is
 //! not known here.
+//!
+//! Deliberate deviations:
+//! - What is not built is refused by name (10052 for a stream, 10012 for a consumer), and API subjects that are not served
+//!   have no responders; nats-server answers some of them, and some not at all.
+//! - The text behind `invalid JSON: ` is that of another parser.
+//! - A push consumer delivers to a subject that only a wildcard subscription covers as well.
+//! - Requests to the API are not published as audit advisories (`$JS.EVENT.ADVISORY.API`).
+//! - Requests beyond the queue are refused with 429, one by one; nats-server drops the whole queue.
 
 mod ack;
 mod advisory;
