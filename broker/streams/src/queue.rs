@@ -1,6 +1,6 @@
 //! The way into a task from any thread: a lock-free queue that counts its bytes, with one wake-up.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering, fence};
 use std::task::{Context, Poll};
 
 use crossbeam::queue::SegQueue;
@@ -10,7 +10,8 @@ use futures_util::task::AtomicWaker;
 /// what happens at the bound is the sender's business.
 pub(crate) struct Queue<T> {
     items: SegQueue<(T, usize)>,
-    bytes: AtomicUsize,
+    /// Below 0 for a moment, when an item is received before its sender has counted it.
+    bytes: AtomicIsize,
     closed: AtomicBool,
     waker: AtomicWaker,
 }
@@ -19,7 +20,7 @@ impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
             items: SegQueue::new(),
-            bytes: AtomicUsize::new(0),
+            bytes: AtomicIsize::new(0),
             closed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -27,21 +28,30 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Hands an item over, and wakes the receiver.
-    pub(crate) fn push(&self, item: T, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Hands an item over. Wakes the receiver if nothing waited before, or if `steps`, numbers of waiting bytes, are
+    /// reached: a receiver that leaves something in the queue has to be woken by something else.
+    pub(crate) fn push(&self, item: T, bytes: usize, steps: &[usize]) {
         self.items.push((item, bytes));
-        self.waker.wake();
+        // Either the receiver's last look, which comes after its count, finds the item, or this count finds that
+        // nothing waited.
+        fence(Ordering::SeqCst);
+        let before = self.bytes.fetch_add(bytes as isize, Ordering::SeqCst);
+        let after = before + bytes as isize;
+        let reached = |step: &usize| before < *step as isize && after >= *step as isize;
+        if before <= 0 || steps.iter().any(reached) {
+            self.waker.wake();
+        }
     }
 
     /// Bytes that wait.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed).max(0) as usize
     }
 
     pub(crate) fn pop(&self) -> Option<T> {
         let (item, bytes) = self.items.pop()?;
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes as isize, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         Some(item)
     }
 

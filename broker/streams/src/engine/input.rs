@@ -88,7 +88,7 @@ impl Desk {
     /// Has the engine do something in its next turn.
     pub(crate) fn run(&self, work: impl FnOnce(&mut Engine) + Send + 'static) {
         if !self.0.is_closed() {
-            self.0.push(Input::Do(Box::new(work)), INPUT_BYTES);
+            self.0.push(Input::Do(Box::new(work)), INPUT_BYTES, &[]);
         }
     }
 
@@ -107,7 +107,7 @@ impl Desk {
 
     fn push(&self, input: Input, bytes: usize) {
         if self.0.waiting_bytes() < DROP_BYTES {
-            self.0.push(input, INPUT_BYTES + bytes);
+            self.0.push(input, INPUT_BYTES + bytes, &[]);
         }
     }
 }

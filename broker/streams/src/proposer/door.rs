@@ -6,6 +6,7 @@ use mainstem_raft::Group;
 use tokio::sync::oneshot;
 
 use super::chunk::{Answer, Chunk};
+use super::{ENTRY_BYTES, WORTH_BYTES};
 use super::run::{Answers, Proposer};
 use crate::command::{Command, Publish};
 use crate::error::Error;
@@ -90,7 +91,7 @@ impl Door {
 
     fn push(&self, chunk: Chunk) {
         let bytes = chunk.bytes();
-        self.queue.push(chunk, bytes);
+        self.queue.push(chunk, bytes, &[WORTH_BYTES, ENTRY_BYTES]);
     }
 
     fn refuse(&self, chunk: Chunk, error: &Error) {

@@ -15,3 +15,7 @@ pub(crate) use run::refusal;
 
 /// An entry is closed at this size.
 const ENTRY_BYTES: usize = 64 << 10;
+
+/// While an entry is in flight, so much has to wait before another one follows it: an entry costs more than what it
+/// carries.
+const WORTH_BYTES: usize = 16 << 10;

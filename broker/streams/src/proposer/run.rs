@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesOrdered, Stream};
 use mainstem_raft::{Group, ProposeError, Reply};
 use mainstem_record::EntryBuilder;
 
-use super::ENTRY_BYTES;
+use super::{ENTRY_BYTES, WORTH_BYTES};
 use super::chunk::{Chunk, Waiters};
 use crate::command::Outcome;
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::queue::Queue;
 use crate::service::clock::Clock;
 use crate::service::outlet::{Outlet, Published, Stored};
 
-/// Entries in flight while less than a full entry waits: with the next one, what arrives meanwhile is collected.
+/// Entries in flight while less than a full entry waits.
 const FLYING: usize = 2;
 
 /// Entries in flight while full entries wait.
@@ -94,7 +94,12 @@ impl Proposer {
                 return Poll::Ready(());
             }
             if !moved {
-                return Poll::Pending;
+                self.queue.register(cx);
+                // What came between the look and the registration woke nobody.
+                if !self.may_start() || self.poll_chunk(cx) != Poll::Ready(true) {
+                    return Poll::Pending;
+                }
+                self.start();
             }
             if landed >= TURN {
                 cx.waker().wake_by_ref();
@@ -104,8 +109,12 @@ impl Proposer {
     }
 
     fn may_start(&self) -> bool {
-        let flying = self.flights.len();
-        flying < FLYING || (flying < FLYING_FULL && self.queue.waiting_bytes() >= ENTRY_BYTES)
+        let waiting_bytes = self.queue.waiting_bytes();
+        match self.flights.len() {
+            0 => true,
+            flying if flying < FLYING => waiting_bytes >= WORTH_BYTES || self.begun.is_some(),
+            flying => flying < FLYING_FULL && waiting_bytes >= ENTRY_BYTES,
+        }
     }
 
     /// Sees to it that a chunk is begun; false: closed, and nothing waits.

@@ -11,7 +11,7 @@ use super::reconcile::done;
 use super::streams::page;
 use super::types::{Action, ConsumerInfo, Page};
 use crate::command::{Command, ConsumerId, StreamId};
-use crate::config::{ConsumerConfig, ConsumerLimits, DeliverPolicy};
+use crate::config::{ConsumerConfig, ConsumerLimits, DeliverPolicy, StreamConfig};
 use crate::error::Error;
 use crate::machine::View;
 use crate::matching::Filters;
@@ -314,4 +314,31 @@ fn letters(mut number: u64) -> Box<str> {
         number /= 62;
     }
     name.into()
+}
+
+/// The limits that the stream is to have for its consumers are kept by those that it has.
+pub(super) fn check_consumers(lane: &Lane, placed: &Placed, new: &StreamConfig) -> Result<(), Error> {
+    let (old, limits) = (placed.config.consumer_limits, new.consumer_limits);
+    let threshold = limits.inactive_threshold_ns;
+    let pending = limits.max_ack_pending;
+    let changed = (threshold > 0 && threshold != old.inactive_threshold_ns)
+        || (pending > 0 && pending != old.max_ack_pending);
+    if !changed {
+        return Ok(());
+    }
+    let mut beyond: Vec<String> = lane.machine.with(|view| {
+        let consumers = view.stream(placed.id).into_iter().flat_map(|stream| stream.consumers());
+        let beyond = consumers.filter(|consumer| {
+            let config = &consumer.config;
+            (threshold > 0 && config.inactive_threshold_ns > threshold)
+                || (pending > 0 && config.max_ack_pending > pending)
+        });
+        beyond.map(|consumer| consumer.name.to_string()).collect()
+    });
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    beyond.sort();
+    let names = beyond.join(", ");
+    Err(Error::InvalidStream(format!("change to limits violates consumers: {names}").into()))
 }

@@ -9,11 +9,12 @@ use super::lane::Lane;
 use crate::command::{Command, Outcome};
 use crate::config::Storage;
 use crate::error::Error;
+use crate::machine::StreamState;
 use crate::meta::{MetaCommand, Placed};
 
 impl Streams {
-    /// Every name has its stream with its configuration, and no stream is without a name. A read-only store stays as
-    /// it is.
+    /// Every name has its stream with its configuration, no stream is without a name, and consumers that were to be in
+    /// memory only are gone with the process that held them. A read-only store stays as it is.
     pub(super) async fn reconcile(&self) {
         let all: Vec<Arc<Placed>> = self.meta.with(|names| names.all().cloned().collect());
         for placed in &all {
@@ -23,6 +24,7 @@ impl Streams {
         }
         for lane in &self.lanes {
             self.remove_nameless(lane, &all).await;
+            forget_memory_consumers(lane).await;
         }
     }
 
@@ -109,6 +111,23 @@ impl Streams {
         self.registry.insert(&stream);
         self.outlet.captures_changed(&stream, &[], captured(placed));
         Some(stream)
+    }
+}
+
+async fn forget_memory_consumers(lane: &Lane) {
+    let in_memory: Vec<_> = lane.machine.with(|view| {
+        let of_stream = |stream: &StreamState| {
+            let consumers = stream.consumers().filter(|consumer| consumer.config.mem_storage);
+            consumers
+                .map(|consumer| (stream.id, consumer.id))
+                .collect::<Vec<_>>()
+        };
+        view.streams().flat_map(of_stream).collect()
+    });
+    for (stream, consumer) in in_memory {
+        if let Err(error) = lane.door.call(&Command::DeleteConsumer { stream, consumer }).await {
+            tracing::warn!(stream = stream.0, consumer = consumer.0, %error, "a memory consumer was not removed");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Streams;
+use super::consumers::check_consumers;
 use super::lane::Lane;
 use super::reconcile::{captured, done};
 use super::types::{AccountInfo, InfoOptions, Page, PurgeOptions, StreamInfo, StreamSummary};
@@ -78,6 +79,7 @@ impl Streams {
         let (before, lane) = self.place(account, &config.name)?;
         config.validate(&self.stream_limits(account, &config), pedantic)?;
         check_stream_update(&before.config, &mut config)?;
+        check_consumers(lane, &before, &config)?;
         self.check_room(account, &config, before.config.max_bytes.max(0))?;
         if self
             .meta
