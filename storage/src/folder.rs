@@ -104,8 +104,10 @@ impl Folder {
             File::open(&self.0)?.sync_all()?;
             fs::rename(&new, &path)?;
             File::open(&self.0)?.sync_all()?;
-            if let Some(parent) = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                File::open(parent)?.sync_all()?;
+            // Folders above may have been made with it. What can not be opened was there before.
+            let above = self.0.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+            for folder in above.filter_map(|folder| File::open(folder).ok()) {
+                folder.sync_all()?;
             }
             Ok(())
         };
