@@ -16,7 +16,6 @@ struct Disk {
 impl Disk {
     fn new() -> Result<Disk> {
         let folder = tempfile::tempdir()?;
-        std::fs::create_dir(folder.path().join("data"))?;
         let power = Power::new(&folder.path().join("data"), folder.path())?;
         Ok(Disk { folder, power })
     }

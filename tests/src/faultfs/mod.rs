@@ -23,12 +23,13 @@ pub struct Power {
 }
 
 impl Power {
-    /// Watches `folder`, which need not exist yet. `beside` is a folder of the same file system.
+    /// Watches `folder`, which is made if it is not there. `beside` is a folder of the same file system.
     ///
     /// # Errors
-    /// The folder for the undo log could not be made.
+    /// The folders could not be made.
     pub fn new(folder: &Path, beside: &Path) -> Result<Power> {
         let journal = beside.join("faultfs");
+        std::fs::create_dir_all(folder)?;
         std::fs::create_dir_all(&journal)?;
         Ok(Power {
             watched: folder.to_path_buf(),

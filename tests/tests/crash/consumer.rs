@@ -52,14 +52,21 @@ impl Consumer {
         loop {
             let request = json!({"batch": random.within(1..60), "expires": SECOND / 5});
             let (messages, _) = api.fetch(STREAM, NAME, request).await?;
+            let mut waiting = Vec::new();
             for message in &messages {
                 self.take(message)?;
                 match random.within(0..10) {
-                    0..6 => self.acknowledge(api, message).await?,
+                    0..6 => {
+                        waiting.push((message.delivery(3)?, api.ask(&message.reply, &[], b"+ACK").await?))
+                    }
                     6 | 7 => api.send(&message.reply, b"+ACK").await?,
                     8 => api.send(&message.reply, b"-NAK").await?,
                     _ => {}
                 }
+            }
+            for (sequence, reply) in waiting {
+                api.answer(&reply).await?;
+                self.confirmed.insert(sequence);
             }
             self.look(api).await?;
         }
@@ -72,12 +79,6 @@ impl Consumer {
             .check(!self.confirmed.contains(&sequence), Wrong::Twice, || {
                 format!("sequence {sequence} is delivered after its acknowledgement was confirmed")
             });
-        Ok(())
-    }
-
-    async fn acknowledge(&mut self, api: &mut Api, message: &Message) -> Result<()> {
-        api.request(&message.reply, &[], b"+ACK").await?;
-        self.confirmed.insert(message.delivery(3)?);
         Ok(())
     }
 
