@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::rows::Rows;
+use mainstem_storage::Batch;
+
 use crate::command::{ConsumerId, Pending, Progress, SeqPair, StreamId};
 use crate::config::{AckPolicy, ConsumerConfig};
 use crate::keys::consumer::{self, ConsumerRow};
@@ -74,7 +75,7 @@ impl ConsumerState {
         }
     }
 
-    pub(super) fn save(&mut self, rows: &mut Rows, stream: StreamId) {
+    pub(super) fn save(&self, batch: &mut Batch, group: u32, stream: StreamId) {
         if !self.changed {
             return;
         }
@@ -87,8 +88,7 @@ impl ConsumerState {
             given_up: self.given_up.iter().copied().collect(),
             config: (*self.config).clone(),
         };
-        rows.put(consumer::key(rows.group(), stream, self.id), row.encode());
-        self.changed = false;
+        batch.put(consumer::key(group, stream, self.id), row.encode());
     }
 
     /// About how many bytes it costs at a checkpoint.

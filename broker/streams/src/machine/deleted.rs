@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use foldhash::HashMap;
-use mainstem_storage::StorageError;
+use mainstem_storage::{Batch, StorageError};
 
 use super::rows::Rows;
 use crate::command::StreamId;
@@ -70,10 +70,16 @@ impl Deleted {
         Ok(())
     }
 
-    /// Puts what changed into the rows.
-    pub(crate) fn save(&mut self, rows: &mut Rows, stream: StreamId) {
-        for (block, (bits, is_changed)) in self.held.iter_mut().filter(|(_, (_, is_changed))| *is_changed) {
-            rows.put(deleted::key(rows.group(), stream, *block), bits.encode());
+    /// Puts what changed into the batch.
+    pub(crate) fn save(&self, batch: &mut Batch, group: u32, stream: StreamId) {
+        for (block, (bits, _)) in self.held.iter().filter(|(_, (_, is_changed))| *is_changed) {
+            batch.put(deleted::key(group, stream, *block), bits.encode());
+        }
+    }
+
+    /// The store has what was put into the last batch.
+    pub(crate) fn written(&mut self) {
+        for (_, is_changed) in self.held.values_mut() {
             *is_changed = false;
         }
     }

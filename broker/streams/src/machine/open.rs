@@ -58,25 +58,30 @@ impl View {
             // What is here is half of an entry: the rows stay as they were.
             return;
         }
-        let rows = &mut self.cx.rows;
-        for stream in self.streams.values_mut() {
-            stream.save(rows);
-        }
-        rows.put(group::key(rows.group()), group::encode(self.last_ns));
-        if let Err(error) = self.cx.live.save(rows) {
+        if let Err(error) = self.cx.live.save(&mut self.cx.rows) {
             self.broken = Some(error);
             return;
         }
-        self.cx.changed_bytes = 0;
+        // First the rows, whose deleted ranges must not take in what the streams put.
         self.cx.rows.checkpoint(batch);
+        let group = self.cx.rows.group();
+        for stream in self.streams.values() {
+            stream.save(batch, group);
+        }
+        batch.put(group::key(group), group::encode(self.last_ns));
     }
 
     /// The store has what the last checkpoint put into its batch.
     pub(super) fn written(&mut self) {
-        if self.broken.is_none() {
-            self.cx.rows.written();
-            self.sweep();
+        if self.broken.is_some() {
+            return;
         }
+        for stream in self.streams.values_mut() {
+            stream.written();
+        }
+        self.cx.rows.written();
+        self.cx.changed_bytes = 0;
+        self.sweep();
     }
 
     /// About how many bytes a checkpoint would write.

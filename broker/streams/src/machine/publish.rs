@@ -297,7 +297,8 @@ impl StreamState {
         if self.runs.is_tail_full() && self.num_deleted() > 0 {
             for run in &self.runs.tail {
                 let first = run.first_seq.max(self.first_seq);
-                self.deleted.hold_range(&cx.rows, self.id, first, run.last_seq())?;
+                self.deleted
+                    .hold_range(&cx.rows, self.id, first, run.last_seq())?;
             }
             let (deleted, id, first_seq) = (&self.deleted, self.id, self.first_seq);
             self.runs.retain_tail(|run| {

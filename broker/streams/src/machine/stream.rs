@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mainstem_storage::StorageError;
+use mainstem_storage::{Batch, StorageError};
 
 use super::Position;
 use super::consumer::ConsumerState;
@@ -97,19 +97,19 @@ impl StreamState {
         }
     }
 
-    /// Puts what changed into the rows.
-    pub(super) fn save(&mut self, rows: &mut Rows) {
+    /// Puts what changed into the batch. It counts as changed until it is [written](StreamState::written).
+    pub(super) fn save(&self, batch: &mut Batch, group: u32) {
         if self.config_changed {
             let row = StreamRow {
                 account: (*self.account).into(),
                 created_ns: self.created_ns,
                 config: (*self.config).clone(),
             };
-            rows.put(stream::key(rows.group(), self.id), row.encode());
+            batch.put(stream::key(group, self.id), row.encode());
         }
         if self.state_changed {
-            self.subjects.save(rows, self.id);
-            self.deleted.save(rows, self.id);
+            self.subjects.save(batch, group, self.id);
+            self.deleted.save(batch, group, self.id);
             let row = StateRow {
                 msgs: self.msgs,
                 bytes: self.bytes,
@@ -122,10 +122,21 @@ impl StreamState {
                 msg_ids: self.msg_ids.buckets.clone(),
                 tail: self.runs.tail.clone(),
             };
-            rows.put(stream::state_key(rows.group(), self.id), row.encode());
+            batch.put(stream::state_key(group, self.id), row.encode());
+        }
+        for consumer in self.consumers.values() {
+            consumer.save(batch, group, self.id);
+        }
+    }
+
+    /// The store has what was put into the last batch.
+    pub(super) fn written(&mut self) {
+        if self.state_changed {
+            self.subjects.written();
+            self.deleted.written();
         }
         for consumer in self.consumers.values_mut() {
-            consumer.save(rows, self.id);
+            consumer.changed = false;
         }
         self.config_changed = false;
         self.state_changed = false;

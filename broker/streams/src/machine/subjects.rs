@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use foldhash::HashMap;
-use mainstem_storage::StorageError;
+use mainstem_storage::{Batch, StorageError};
 
 use super::Position;
 use super::rows::Rows;
@@ -94,14 +94,20 @@ impl Subjects {
         rows.delete_prefix(&of_stream(rows.group(), Kind::Posting, stream));
     }
 
-    /// Puts what changed into the rows.
-    pub(crate) fn save(&mut self, rows: &mut Rows, stream: StreamId) {
-        for (subject, held) in self.held.iter_mut().filter(|(_, held)| held.changed) {
-            let key = subject::key(rows.group(), stream, subject);
+    /// Puts what changed into the batch.
+    pub(crate) fn save(&self, batch: &mut Batch, group: u32, stream: StreamId) {
+        for (subject, held) in self.held.iter().filter(|(_, held)| held.changed) {
+            let key = subject::key(group, stream, subject);
             match held.gone {
-                true => rows.delete(key),
-                false => rows.put(key, held.row.encode()),
+                true => batch.delete(key),
+                false => batch.put(key, held.row.encode()),
             }
+        }
+    }
+
+    /// The store has what was put into the last batch.
+    pub(crate) fn written(&mut self) {
+        for held in self.held.values_mut() {
             held.changed = false;
         }
     }
