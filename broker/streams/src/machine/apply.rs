@@ -197,7 +197,7 @@ impl View {
         }
         if stream.config.deny_purge {
             return Ok(Outcome::Refused(Error::PurgeFailed(
-                "message purge not permitted".into(),
+                "stream purge not permitted".into(),
             )));
         }
         let filters = match filter {
@@ -220,6 +220,9 @@ impl View {
             return Ok(Outcome::Refused(Error::DeleteFailed(
                 "message delete not permitted".into(),
             )));
+        }
+        if seq > stream.last_seq {
+            return Ok(Outcome::Refused(Error::DeleteFailed("stream store EOF".into())));
         }
         match stream.remove(cx, seq)? {
             true => Ok(Outcome::Done { removed: 1 }),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mainstem_raft::Machine;
-use mainstem_record::{EntryBuilder, Native, Record};
+use mainstem_record::{self as record, EntryBuilder, Native, Record};
 use mainstem_storage::{Batch, GroupId, Liveness, LogStore, StateStore};
 use proptest::prelude::*;
 
@@ -129,11 +129,19 @@ impl Bench {
                         rollup: wish.rollup,
                         ..Conditions::default()
                     },
-                    record: Record::Native(Native {
-                        subject: wish.subject.as_bytes(),
-                        payload: &wish.payload,
-                        ..Native::default()
-                    }),
+                    record: match wish.batch {
+                        0 => Record::Native(Native {
+                            subject: wish.subject.as_bytes(),
+                            payload: &wish.payload,
+                            ..Native::default()
+                        }),
+                        messages => Record::Batch(record::Batch {
+                            messages,
+                            subject: wish.subject.as_bytes(),
+                            data: &wish.payload,
+                            ..record::Batch::default()
+                        }),
+                    },
                 }
                 .encode(stream, out);
             });
@@ -159,6 +167,7 @@ impl Bench {
                 4 if b % 8 == 0 => Rollup::All,
                 _ => Rollup::None,
             },
+            batch: if c % 13 == 0 { u32::from(b % 6) } else { 0 },
             subject,
         }
     }

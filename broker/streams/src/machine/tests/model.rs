@@ -12,12 +12,8 @@ pub(super) struct Stored {
     pub(super) subject: String,
     pub(super) payload: Vec<u8>,
     pub(super) at_ns: u64,
-}
-
-impl Stored {
-    fn size(&self) -> u64 {
-        (self.subject.len() + self.payload.len() + 30) as u64
-    }
+    /// What is accounted for it.
+    size: u64,
 }
 
 /// What a publish asks for.
@@ -29,6 +25,18 @@ pub(super) struct Wish {
     pub(super) expected_last: Option<u64>,
     pub(super) expected_subject: Option<u64>,
     pub(super) rollup: Rollup,
+    /// Messages of a record that covers several; 0: a record of one.
+    pub(super) batch: u32,
+}
+
+impl Wish {
+    fn size(&self) -> u64 {
+        (self.subject.len() + self.payload.len() + 30) as u64
+    }
+
+    fn count(&self) -> u64 {
+        u64::from(self.batch.max(1))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -77,7 +85,7 @@ impl Consumer {
 
 impl Stream {
     pub(super) fn bytes(&self) -> u64 {
-        self.messages.values().map(Stored::size).sum()
+        self.messages.values().map(|message| message.size).sum()
     }
 
     pub(super) fn of_subject(&self, subject: &str) -> Vec<u64> {
@@ -127,6 +135,7 @@ impl Stream {
             subject: wish.subject.clone(),
             payload: wish.payload.clone(),
             at_ns: now_ns,
+            size: wish.size() / wish.count(),
         };
         let is_wanted = config.retention != Retention::Interest
             || self
@@ -134,28 +143,30 @@ impl Stream {
                 .values()
                 .any(|consumer| consumer.filters.matches(wish.subject.as_bytes()));
         if !is_wanted {
-            self.last += 1;
+            self.last += wish.count();
             self.note(wish, now_ns);
             self.settle();
             self.roll_up(wish, 0);
             return Outcome::Stored { seq: self.last };
         }
         if config.discard == Discard::New {
-            if let Some(refusal) = self.refusal(wish, &message) {
+            if let Some(refusal) = self.refusal(wish) {
                 return refused(Error::StoreFailed(refusal));
             }
         }
-        self.last += 1;
-        self.messages.insert(self.last, message);
+        for _ in 0..wish.count() {
+            self.last += 1;
+            self.messages.insert(self.last, message.clone());
+        }
         self.enforce_subject(&wish.subject);
         self.enforce();
         self.settle();
         self.note(wish, now_ns);
-        self.roll_up(wish, 1);
+        self.roll_up(wish, wish.count());
         Outcome::Stored { seq: self.last }
     }
 
-    fn refusal(&self, wish: &Wish, message: &Stored) -> Option<StoreRefusal> {
+    fn refusal(&self, wish: &Wish) -> Option<StoreRefusal> {
         let config = &self.config;
         let over = |value: u64, limit: i64| limit > 0 && value > limit as u64;
         let same = self.of_subject(&wish.subject);
@@ -166,9 +177,9 @@ impl Stream {
         if over(self.messages.len() as u64 + 1, config.max_msgs) && replaced.is_none() {
             return Some(StoreRefusal::MaxMsgs);
         }
-        let freed = replaced.map_or(0, |seq| self.messages[&seq].size());
-        let is_over = over(self.bytes() + message.size(), config.max_bytes);
-        (is_over && freed < message.size()).then_some(StoreRefusal::MaxBytes)
+        let freed = replaced.map_or(0, |seq| self.messages[&seq].size);
+        let is_over = over(self.bytes() + wish.size(), config.max_bytes);
+        (is_over && freed < wish.size()).then_some(StoreRefusal::MaxBytes)
     }
 
     fn note(&mut self, wish: &Wish, now_ns: u64) {
