@@ -105,7 +105,11 @@ impl Folder {
             fs::rename(&new, &path)?;
             File::open(&self.0)?.sync_all()?;
             // Folders above may have been made with it. What can not be opened was there before.
-            let above = self.0.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+            let above = self
+                .0
+                .ancestors()
+                .skip(1)
+                .filter(|folder| !folder.as_os_str().is_empty());
             for folder in above.filter_map(|folder| File::open(folder).ok()) {
                 folder.sync_all()?;
             }

@@ -16,6 +16,7 @@ pub mod log;
 pub mod metrics;
 mod options;
 mod rocks;
+pub mod sim;
 mod space;
 pub mod state;
 mod store;

@@ -109,7 +109,7 @@ impl Watermark {
     }
 }
 
-fn encode(turn: u64, marks: &Marks) -> Vec<u8> {
+pub(crate) fn encode(turn: u64, marks: &Marks) -> Vec<u8> {
     let mut slot = Vec::with_capacity(HEADER + marks.len() * ROW + 4);
     slot.extend_from_slice(MAGIC);
     slot.extend_from_slice(&VERSION.to_le_bytes());
@@ -138,7 +138,7 @@ fn read_slot(file: &File, slot: u64) -> Option<(u64, Marks)> {
     decode(&bytes[..read])
 }
 
-fn decode(slot: &[u8]) -> Option<(u64, Marks)> {
+pub(crate) fn decode(slot: &[u8]) -> Option<(u64, Marks)> {
     let word = |at: usize| Some(u32::from_le_bytes(slot.get(at..at + 4)?.try_into().ok()?));
     let long = |at: usize| Some(u64::from_le_bytes(slot.get(at..at + 8)?.try_into().ok()?));
     if slot.get(..4)? != MAGIC || word(4)? != VERSION {

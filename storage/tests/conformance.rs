@@ -6,6 +6,7 @@ mod suite;
 
 use std::path::Path;
 
+use mainstem_storage::sim::{Disk, SimStorage};
 use mainstem_storage::{Options, Storage};
 use suite::{Factory, Opened};
 
@@ -48,41 +49,67 @@ fn open(folder: &Path) -> Storage {
     storage
 }
 
+/// A store on a simulated disk.
+struct Sim(Disk);
+
+impl Sim {
+    fn make() -> Box<dyn Factory> {
+        Box::new(Sim(Disk::new(1)))
+    }
+}
+
+impl Factory for Sim {
+    fn open(&mut self) -> Opened {
+        let storage = SimStorage::open(&self.0).unwrap();
+        assert!(storage.log.read_only().is_none());
+        Opened {
+            log: storage.log,
+            state: storage.state,
+            keep: Box::new(()),
+        }
+    }
+}
+
 macro_rules! conformance {
-    ($store:ident, $make:expr, [$($test:ident),* $(,)?]) => {
-        mod $store {
+    ($($test:ident,)*) => {
+        mod rocks {
             use super::*;
             $(
                 #[test]
                 fn $test() {
-                    suite::$test($make);
+                    suite::$test(Rocks::make());
+                }
+            )*
+        }
+        mod sim {
+            use super::*;
+            $(
+                #[test]
+                fn $test() {
+                    suite::$test(Sim::make());
                 }
             )*
         }
     };
 }
 
-conformance!(
-    rocks,
-    Rocks::make(),
-    [
-        appends_are_read_back,
-        appends_out_of_order_are_refused,
-        everything_is_there_after_a_restart,
-        notes_are_kept,
-        a_purge_moves_the_begin_and_keeps_entries_readable,
-        a_purge_beyond_the_end_goes_on_there,
-        a_truncated_end_is_gone_for_good,
-        a_truncation_goes_back_over_segments,
-        groups_are_apart,
-        an_async_group_is_complete_at_once_and_durable_after_sync,
-        a_memory_group_is_empty_after_a_restart,
-        cleaning_frees_what_nothing_needs,
-        cleaning_keeps_what_is_needed,
-        cleaning_again_and_again_keeps_what_is_needed,
-        a_memory_group_is_cleaned,
-        completions_come_in_order,
-        rows_are_written_and_ranged_over,
-        large_entries_are_kept,
-    ]
-);
+conformance! {
+    appends_are_read_back,
+    appends_out_of_order_are_refused,
+    everything_is_there_after_a_restart,
+    notes_are_kept,
+    a_purge_moves_the_begin_and_keeps_entries_readable,
+    a_purge_beyond_the_end_goes_on_there,
+    a_truncated_end_is_gone_for_good,
+    a_truncation_goes_back_over_segments,
+    groups_are_apart,
+    an_async_group_is_complete_at_once_and_durable_after_sync,
+    a_memory_group_is_empty_after_a_restart,
+    cleaning_frees_what_nothing_needs,
+    cleaning_keeps_what_is_needed,
+    cleaning_again_and_again_keeps_what_is_needed,
+    a_memory_group_is_cleaned,
+    completions_come_in_order,
+    rows_are_written_and_ranged_over,
+    large_entries_are_kept,
+}

@@ -30,7 +30,7 @@ pub struct Cleaner {
 pub struct Piece {
     pub group: Arc<Group>,
     pub run: Run,
-    live: u64,
+    pub live: u64,
 }
 
 impl Cleaner {

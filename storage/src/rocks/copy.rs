@@ -47,7 +47,9 @@ impl<'a> Copier<'a> {
 
     /// Copies what is needed of a segment's runs; says where each is now.
     pub fn copy(&mut self, segment: u64, pieces: &[Piece]) -> Result<Vec<Moved>, StorageError> {
-        if self.segment_bytes >= self.shared.options.segment_bytes {
+        // A segment that exceeds its memtable would be two files that overlap.
+        let more: u64 = pieces.iter().map(|piece| piece.live).sum();
+        if self.segment_bytes > 0 && self.segment_bytes + more > self.shared.options.segment_bytes {
             self.next_segment()?;
         }
         let db = &self.shared.db;
