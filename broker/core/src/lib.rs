@@ -20,6 +20,7 @@ mod node;
 mod outbound;
 mod permissions;
 mod route;
+mod routes;
 pub mod subject;
 mod subscription;
 mod sync;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::account::{Account, AccountId};
+use crate::account::Account;
 use crate::interest::{LocalInterest, WorkerMask, shard_of};
 use crate::subject;
 use crate::subscription::Subscription;
@@ -19,6 +19,9 @@ pub(crate) struct Route {
     pub(crate) workers: WorkerMask,
     pub(crate) queues: Vec<QueueRoute>,
     pub(crate) taps: Vec<Arc<dyn Tap>>,
+    /// So many leading tokens decided; all subjects that begin with them and have more go the same way. `None`: the
+    /// whole subject decides.
+    decisive: Option<usize>,
 }
 
 /// One queue group: one member gets each message.
@@ -84,7 +87,7 @@ fn weight((_, count): &(usize, Arc<AtomicU32>)) -> u64 {
 
 impl Route {
     /// Works the route out.
-    fn build(worker: usize, account: &Account, local: &LocalInterest, subject: &[u8]) -> Self {
+    pub(crate) fn build(worker: usize, account: &Account, local: &LocalInterest, subject: &[u8]) -> Self {
         // The stamp comes first: a change in between makes the route stale, never wrongly fresh.
         let stamp = Stamp::now(account, local, shard_of(subject));
         let mut route = Self {
@@ -93,24 +96,28 @@ impl Route {
             workers: 0,
             queues: Vec::new(),
             taps: Vec::new(),
+            decisive: None,
         };
         if subject::tokens(subject).any(<[u8]>::is_empty) {
             return route;
         }
         let matches = local.matches(subject);
+        let mut is_checked = false;
         route.plain = matches.plain;
-        route
-            .plain
-            .retain(|target| !target.conn().denies_delivery(target, subject));
+        let mut may_get = |target: &Rc<Subscription>| {
+            is_checked |= target.conn().has_rights();
+            !target.conn().denies_delivery(target, subject)
+        };
+        route.plain.retain(&mut may_get);
         for (name, mut members) in matches.queues {
-            members.retain(|target| !target.conn().denies_delivery(target, subject));
+            members.retain(&mut may_get);
             route.queues.push(QueueRoute {
                 name,
                 members,
                 workers: Vec::new(),
             });
         }
-        account.interest.visit(subject, |interest| {
+        let decisive = account.interest.visit(subject, |interest| {
             route.workers |= interest.plain & !(1 << worker);
             tap::add_once(&mut route.taps, &interest.taps);
             for queue in &interest.queues {
@@ -131,99 +138,24 @@ impl Route {
                 }
             }
         });
+        // The first token has chosen the shard in any case.
+        let decisive = decisive.max(matches.decisive).max(1);
+        let is_wide = !is_checked && decisive < subject::tokens(subject).count();
+        route.decisive = is_wide.then_some(decisive);
         route
     }
 
-    fn targets(&self) -> usize {
+    /// Nothing that it was worked out from has changed.
+    #[inline]
+    pub(crate) fn is_fresh(&self, account: &Account, local: &LocalInterest, shard: usize) -> bool {
+        self.stamp == Stamp::now(account, local, shard)
+    }
+
+    pub(crate) fn decisive(&self) -> Option<usize> {
+        self.decisive
+    }
+
+    pub(crate) fn targets(&self) -> usize {
         self.plain.len() + self.queues.iter().map(|queue| queue.members.len()).sum::<usize>()
-    }
-}
-
-/// One worker's routes: a table of fixed size in which a new subject takes the place of another.
-pub(crate) struct RouteCache {
-    slots: Vec<Option<Slot>>,
-    hasher: foldhash::fast::RandomState,
-    /// Targets that all remembered routes hold.
-    targets: usize,
-}
-
-struct Slot {
-    account: AccountId,
-    subject: Box<[u8]>,
-    shard: usize,
-    route: Rc<Route>,
-}
-
-/// Targets that a cache holds at most (8 bytes each); past it the cache starts anew.
-const MAX_TARGETS: usize = 1 << 20;
-
-impl RouteCache {
-    pub(crate) fn new(entries: usize) -> Self {
-        let slots = entries.clamp(64, 1 << 20).next_power_of_two();
-        Self {
-            slots: std::iter::repeat_with(|| None).take(slots).collect(),
-            hasher: foldhash::fast::RandomState::default(),
-            targets: 0,
-        }
-    }
-
-    /// The route of `subject`: remembered, or worked out now.
-    #[inline]
-    pub(crate) fn route(
-        &mut self,
-        worker: usize,
-        account: &Account,
-        local: &LocalInterest,
-        subject: &[u8],
-    ) -> Rc<Route> {
-        let at = self.place(account.id, subject);
-        if let Some(slot) = &self.slots[at]
-            && slot.account == account.id
-            && *slot.subject == *subject
-            && slot.route.stamp == Stamp::now(account, local, slot.shard)
-        {
-            return Rc::clone(&slot.route);
-        }
-        self.remember(at, worker, account, local, subject)
-    }
-
-    #[inline]
-    fn place(&self, account: AccountId, subject: &[u8]) -> usize {
-        use std::hash::{BuildHasher, Hasher};
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(subject);
-        hasher.write_u32(account.0);
-        hasher.finish() as usize & (self.slots.len() - 1)
-    }
-
-    #[cold]
-    fn remember(
-        &mut self,
-        at: usize,
-        worker: usize,
-        account: &Account,
-        local: &LocalInterest,
-        subject: &[u8],
-    ) -> Rc<Route> {
-        let route = Rc::new(Route::build(worker, account, local, subject));
-        if let Some(old) = self.slots[at].take() {
-            self.targets -= old.route.targets();
-        }
-        if self.targets + route.targets() > MAX_TARGETS {
-            self.clear();
-        }
-        self.targets += route.targets();
-        self.slots[at] = Some(Slot {
-            account: account.id,
-            subject: Box::from(subject),
-            shard: shard_of(subject),
-            route: Rc::clone(&route),
-        });
-        route
-    }
-
-    fn clear(&mut self) {
-        self.slots.iter_mut().for_each(|slot| *slot = None);
-        self.targets = 0;
     }
 }

@@ -12,7 +12,8 @@ use crate::interest::LocalInterest;
 use crate::message::{Batch, Entry};
 use crate::node::{Node, WorkerMessage};
 use crate::outbound::BufferPool;
-use crate::route::{Route, RouteCache};
+use crate::route::Route;
+use crate::routes::RouteCache;
 use crate::subject;
 use crate::subscription::{ById, Subscription};
 

@@ -44,6 +44,8 @@ pub type GroupMatch = (Arc<[u8]>, Vec<Rc<Subscription>>);
 pub struct LocalMatch {
     pub plain: Vec<Rc<Subscription>>,
     pub queues: Vec<GroupMatch>,
+    /// How many tokens of the subject decided about it, as [`Trie::visit`] counts them.
+    pub decisive: usize,
 }
 
 impl LocalInterest {
@@ -151,10 +153,11 @@ impl LocalInterest {
             }
         };
         let shard = shard_of(subject);
-        self.shards[shard].0.visit(subject, &mut collect);
+        let mut decisive = self.shards[shard].0.visit(subject, &mut collect);
         if shard != WILDCARD_SHARD {
-            self.shards[WILDCARD_SHARD].0.visit(subject, &mut collect);
+            decisive = decisive.max(self.shards[WILDCARD_SHARD].0.visit(subject, &mut collect));
         }
+        found.decisive = decisive;
         found
     }
 }

@@ -66,13 +66,16 @@ impl NodeInterest {
         (of(shard), of(WILDCARD_SHARD))
     }
 
-    /// Visits the interest of every filter that matches.
-    pub fn visit(&self, subject: &[u8], mut visit: impl FnMut(&Interest)) {
+    /// Visits the interest of every filter that matches. Returns how many tokens decided about it, as
+    /// [`Trie::visit`] does.
+    pub fn visit(&self, subject: &[u8], mut visit: impl FnMut(&Interest)) -> usize {
         let shard = shard_of(subject);
-        self.shards[shard].trie.load().visit(subject, &mut visit);
-        if shard != WILDCARD_SHARD {
-            self.shards[WILDCARD_SHARD].trie.load().visit(subject, &mut visit);
+        let decisive = self.shards[shard].trie.load().visit(subject, &mut visit);
+        if shard == WILDCARD_SHARD {
+            return decisive;
         }
+        let wild = self.shards[WILDCARD_SHARD].trie.load().visit(subject, &mut visit);
+        decisive.max(wild)
     }
 
     /// A worker's first plain subscription to `filter` came, or its last one went.

@@ -64,9 +64,10 @@ impl<V: Value> Trie<V> {
         update(Arc::make_mut(&mut self.root), &mut tokens, change)
     }
 
-    /// Visits what stands at every filter that matches `subject`.
-    pub fn visit<'t>(&'t self, subject: &[u8], visit: &mut impl FnMut(&'t V)) {
-        visit_node(&self.root, subject::tokens(subject), visit);
+    /// Visits what stands at every filter that matches `subject`. Returns how many of its tokens decided about that:
+    /// all subjects that begin with these, and have more, match the same filters.
+    pub fn visit<'t>(&'t self, subject: &[u8], visit: &mut impl FnMut(&'t V)) -> usize {
+        visit_node(&self.root, subject::tokens(subject), 0, visit)
     }
 
     /// What stands at exactly this filter.
@@ -125,23 +126,29 @@ fn update_value<V: Value, R>(place: &mut Option<Arc<V>>, change: impl FnOnce(&mu
 fn visit_node<'t, 'a, V: Value>(
     node: &'t Node<V>,
     mut tokens: impl Iterator<Item = &'a [u8]> + Clone,
+    depth: usize,
     visit: &mut impl FnMut(&'t V),
-) {
+) -> usize {
     let Some(token) = tokens.next() else {
         if let Some(value) = &node.here {
             visit(value);
         }
-        return;
+        return depth;
     };
     if let Some(value) = &node.below {
         visit(value);
     }
+    if node.star.is_none() && node.children.is_empty() {
+        return depth;
+    }
+    let mut decisive = depth + 1;
     if let Some(child) = node.children.get(token) {
-        visit_node(child, tokens.clone(), visit);
+        decisive = decisive.max(visit_node(child, tokens.clone(), depth + 1, visit));
     }
     if let Some(star) = &node.star {
-        visit_node(star, tokens, visit);
+        decisive = decisive.max(visit_node(star, tokens, depth + 1, visit));
     }
+    decisive
 }
 
 #[cfg(test)]
@@ -227,7 +234,17 @@ mod tests {
                     .filter(|(filter, _)| is_subset(subject.as_bytes(), filter.as_bytes()))
                     .map(|(_, id)| *id).collect();
                 expected.sort_unstable();
-                prop_assert_eq!(matches(&trie, &subject), expected);
+                prop_assert_eq!(matches(&trie, &subject), expected.clone());
+                let decisive = trie.visit(subject.as_bytes(), &mut |_| {});
+                let tokens: Vec<&str> = subject.split('.').collect();
+                if decisive < tokens.len() {
+                    let first = tokens[..decisive].join(".");
+                    for rest in ["a", "zz", "b.c.zz.a"] {
+                        let other = [&first, rest].into_iter().filter(|part| !part.is_empty());
+                        let other = other.map(ToString::to_string).collect::<Vec<_>>().join(".");
+                        prop_assert_eq!(matches(&trie, &other), expected.clone());
+                    }
+                }
             }
             for (filter, id) in model.keys() {
                 trie.update(filter.as_bytes(), |ids| ids.0.retain(|have| have != id));
