@@ -262,7 +262,7 @@ impl ConsumerConfig {
         }
         for (at, filter) in self.filters().enumerate() {
             if !matching::is_valid_filter(filter.as_bytes()) {
-                return Err(Error::InvalidStream("malformed subject".into()));
+                return Err(Error::InvalidStream("invalid subject".into()));
             }
             let overlaps = |(other_at, other): (usize, &str)| {
                 other_at != at && matching::is_subset(filter.as_bytes(), other.as_bytes())

@@ -185,15 +185,12 @@ impl StreamConfig {
             if !matching::is_valid_filter(bytes) {
                 return invalid("invalid subject");
             }
-            if self.subjects[..at].contains(subject) {
-                return invalid("duplicate subjects detected");
-            }
             if !self.no_ack {
                 self.check_reserved(bytes)?;
             }
             if let Some(other) = self.subjects[at + 1..]
                 .iter()
-                .find(|other| other != &subject && matching::collide(other.as_bytes(), bytes))
+                .find(|other| matching::collide(other.as_bytes(), bytes))
             {
                 return invalid(format!("subject {subject:?} overlaps with {other:?}"));
             }

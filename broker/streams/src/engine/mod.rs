@@ -6,6 +6,7 @@
 
 mod acks;
 mod active;
+mod awaited;
 mod changes;
 mod consumer;
 mod info;
@@ -27,6 +28,7 @@ use std::task::{Context, Poll};
 
 use mainstem_storage::LogStore;
 
+pub(crate) use self::awaited::Awaited;
 use self::consumer::Consumer;
 use self::input::Input;
 pub(crate) use self::input::{Desk, Key};

@@ -1,5 +1,6 @@
 //! The push side of a consumer: whether somebody listens, and flow control.
 
+use super::awaited::Wait;
 use crate::service::outlet::Target;
 
 /// Bytes on their way to a client that answers flow control, at most.
@@ -8,9 +9,13 @@ const WINDOW_BYTES: u64 = 32 << 20;
 /// The window at first; every answer doubles it.
 const FIRST_WINDOW_BYTES: u64 = WINDOW_BYTES / 16;
 
-/// First and longest time between looks for somebody who listens.
-const FIRST_LOOK_NS: u64 = 10_000_000;
-const LONGEST_LOOK_NS: u64 = 250_000_000;
+/// Time between looks for somebody who listens: at first, later, and where somebody does.
+const FIRST_LOOK_NS: u64 = 2_000_000;
+const LATER_LOOK_NS: u64 = 20_000_000;
+const ACTIVE_LOOK_NS: u64 = 250_000_000;
+
+/// What one look may cost a consumer on average: with very many consumers the looks become rarer.
+const LOOK_SHARE_NS: u64 = 20_000;
 
 /// What a push consumer has besides what all have.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub(super) struct Push {
     /// When to look for somebody again, and after how long then.
     pub(super) look_ns: u64,
     look_after_ns: u64,
+    /// Held while nobody listens: who comes is told of at once.
+    pub(super) wait: Option<Wait>,
     pub(super) flow: Option<Flow>,
     /// When the next heartbeat is due; `None`: it sends none.
     pub(super) next_heartbeat_ns: Option<u64>,
@@ -43,19 +50,24 @@ impl Push {
             active: false,
             look_ns: now_ns,
             look_after_ns: FIRST_LOOK_NS,
+            wait: None,
             flow: flow_control.then(Flow::new),
             next_heartbeat_ns: None,
         }
     }
 
-    /// Notes whether somebody listens, and when to look again.
-    pub(super) fn looked(&mut self, active: bool, now_ns: u64) {
+    /// Notes whether somebody listens, and when to look again. `consumers` are in use.
+    pub(super) fn looked(&mut self, active: bool, now_ns: u64, consumers: usize) {
         if active != self.active {
             self.look_after_ns = FIRST_LOOK_NS;
         }
         self.active = active;
+        let longest_ns = match active {
+            true => ACTIVE_LOOK_NS,
+            false => LATER_LOOK_NS.max(consumers as u64 * LOOK_SHARE_NS),
+        };
         self.look_ns = now_ns + self.look_after_ns;
-        self.look_after_ns = (self.look_after_ns * 2).min(LONGEST_LOOK_NS);
+        self.look_after_ns = (self.look_after_ns * 2).min(longest_ns);
     }
 
     /// It may deliver, as far as the recipient is concerned.
@@ -125,6 +137,7 @@ mod tests {
         assert!(flow.answered(1));
         assert!(!flow.is_stalled());
         assert_eq!(flow.window, 2 * FIRST_WINDOW_BYTES);
+        assert_eq!(flow.sent(1), Some(2));
         assert_eq!(flow.sent(1), None);
     }
 }

@@ -28,6 +28,7 @@ impl Engine {
     /// Somebody is there to take messages.
     fn may_deliver(&mut self, key: Key) -> bool {
         self.end_requests(key);
+        let consumers = self.consumers.len();
         let Some(consumer) = self.consumers.get_mut(&key) else {
             return false;
         };
@@ -39,7 +40,7 @@ impl Engine {
             Some(push) => {
                 let was_active = push.active;
                 if was_active && !outlet.has_interest(&push.to.account, &push.to.subject) {
-                    push.looked(false, self.now_ns);
+                    push.looked(false, self.now_ns, consumers);
                 }
                 push.may_deliver()
             }

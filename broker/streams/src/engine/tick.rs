@@ -36,6 +36,16 @@ impl Engine {
         let Some(consumer) = self.consumers.get_mut(&key) else {
             return;
         };
+        if let Some(push) = &mut consumer.push {
+            if push.active {
+                push.wait = None;
+            } else if push.wait.is_none() {
+                let awaited = self.parts.registry.awaited();
+                push.wait = Some(awaited.wait(&push.to, key, &self.parts.desk));
+                // Who came in between is seen by another look.
+                push.look_ns = self.now_ns;
+            }
+        }
         let push = consumer.push.as_ref();
         let not_before_ns = consumer.pace.not_before_ns;
         let idle_ns = consumer.inactive_threshold_ns().unwrap_or(IDLE_NS);
@@ -99,7 +109,20 @@ impl Engine {
         );
     }
 
+    /// Somebody may listen to the deliver subject now.
+    pub(super) fn listened(&mut self, key: Key) {
+        if let Some(push) = self
+            .consumers
+            .get_mut(&key)
+            .and_then(|consumer| consumer.push.as_mut())
+        {
+            push.look_ns = self.now_ns;
+            self.tick(key);
+        }
+    }
+
     fn look_for_interest(&mut self, key: Key) {
+        let consumers = self.consumers.len();
         let Some(consumer) = self.consumers.get_mut(&key) else {
             return;
         };
@@ -113,7 +136,7 @@ impl Engine {
         if active && !push.active && consumer.config.idle_heartbeat_ns > 0 {
             push.next_heartbeat_ns = Some(self.now_ns + consumer.config.idle_heartbeat_ns as u64);
         }
-        push.looked(active, self.now_ns);
+        push.looked(active, self.now_ns, consumers);
     }
 
     /// Ends pull requests whose time is over or whose sender is gone.

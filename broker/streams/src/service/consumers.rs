@@ -327,7 +327,10 @@ pub(super) fn check_consumers(lane: &Lane, placed: &Placed, new: &StreamConfig) 
         return Ok(());
     }
     let mut beyond: Vec<String> = lane.machine.with(|view| {
-        let consumers = view.stream(placed.id).into_iter().flat_map(|stream| stream.consumers());
+        let consumers = view
+            .stream(placed.id)
+            .into_iter()
+            .flat_map(|stream| stream.consumers());
         let beyond = consumers.filter(|consumer| {
             let config = &consumer.config;
             (threshold > 0 && config.inactive_threshold_ns > threshold)
@@ -340,5 +343,7 @@ pub(super) fn check_consumers(lane: &Lane, placed: &Placed, new: &StreamConfig) 
     }
     beyond.sort();
     let names = beyond.join(", ");
-    Err(Error::InvalidStream(format!("change to limits violates consumers: {names}").into()))
+    Err(Error::InvalidStream(
+        format!("change to limits violates consumers: {names}").into(),
+    ))
 }

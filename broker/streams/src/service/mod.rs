@@ -69,6 +69,16 @@ impl Streams {
         self.lanes.iter().any(|lane| lane.desk.is_full())
     }
 
+    /// Some push consumer waits for a subscription.
+    pub fn awaits_subscribers(&self) -> bool {
+        !self.registry.awaited().is_empty()
+    }
+
+    /// A client subscribed: push consumers that wait for that begin at once.
+    pub fn subscribed(&self, account: &str, filter: &[u8]) {
+        self.registry.awaited().subscribed(account, filter);
+    }
+
     /// Asks for messages of a consumer. Whether there is such a consumer shows in what its reply subject gets.
     pub fn pull(
         &self,

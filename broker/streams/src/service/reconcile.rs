@@ -125,7 +125,11 @@ async fn forget_memory_consumers(lane: &Lane) {
         view.streams().flat_map(of_stream).collect()
     });
     for (stream, consumer) in in_memory {
-        if let Err(error) = lane.door.call(&Command::DeleteConsumer { stream, consumer }).await {
+        if let Err(error) = lane
+            .door
+            .call(&Command::DeleteConsumer { stream, consumer })
+            .await
+        {
             tracing::warn!(stream = stream.0, consumer = consumer.0, %error, "a memory consumer was not removed");
         }
     }

@@ -12,6 +12,7 @@ use super::handle::StreamRef;
 use super::start::Options;
 use super::types::AccountLimits;
 use crate::command::StreamId;
+use crate::engine::Awaited;
 
 /// Shards of each table: a change copies one of them.
 const SHARDS: usize = 64;
@@ -28,6 +29,7 @@ pub(crate) struct Registry {
     node: Arc<AccountUsage>,
     /// One change at a time.
     changing: Mutex<()>,
+    awaited: Arc<Awaited>,
 }
 
 impl Registry {
@@ -49,6 +51,7 @@ impl Registry {
             default_limits: options.default_limits,
             node,
             changing: Mutex::new(()),
+            awaited: Arc::default(),
         }
     }
 
@@ -84,6 +87,11 @@ impl Registry {
             numbers.remove(&stream.id());
         });
         stream.set_bytes(0);
+    }
+
+    /// Deliver subjects that nobody subscribes to yet.
+    pub(crate) fn awaited(&self) -> &Arc<Awaited> {
+        &self.awaited
     }
 
     /// What all accounts use together, and the node's limits.

@@ -36,7 +36,7 @@ mod tap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use mainstem_core::account::Account;
+use mainstem_core::account::{Account, AccountId};
 use mainstem_core::{Gate, Injection};
 use mainstem_streams::Streams;
 use tokio::runtime::Handle;
@@ -144,6 +144,17 @@ impl JetStream {
             .load()
             .as_ref()
             .is_some_and(|streams| streams.is_full())
+    }
+
+    /// A client subscribed: push consumers may wait for that.
+    pub(crate) fn subscribed(&self, account: AccountId, filter: &[u8]) {
+        let streams = self.streams.load();
+        let Some(streams) = streams.as_ref().filter(|streams| streams.awaits_subscribers()) else {
+            return;
+        };
+        if let Some(account) = self.front.node.accounts.get(account) {
+            streams.subscribed(&account.name, filter);
+        }
     }
 
     fn account(&self, name: &str) -> Arc<Account> {

@@ -41,7 +41,7 @@ impl Outlet for JetStream {
             Status::FlowControl { id } => flow_control(*id),
             _ => String::new(),
         };
-        let block = status::block(status, flow_control);
+        let block = status::block(status, flow_control, || pull_subject(consumer));
         let mut injection = Injection::new(&self.account(&to.account));
         injection.push(&to.subject, &to.subject, reply.as_bytes(), &block, b"");
         self.front.node.inject(injection);
@@ -104,6 +104,12 @@ impl JetStream {
 fn ack_prefix(consumer: &ConsumerRef) -> Vec<u8> {
     let (stream, name) = (consumer.stream().name(), consumer.name());
     format!("{}{stream}.{name}.", ack::PREFIX).into_bytes()
+}
+
+/// Where pull requests go.
+fn pull_subject(consumer: &ConsumerRef) -> String {
+    let (stream, name) = (consumer.stream().name(), consumer.name());
+    format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}")
 }
 
 /// Where a client answers a flow control request.

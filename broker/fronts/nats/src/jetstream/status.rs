@@ -11,7 +11,12 @@ const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 const PENDING_BYTES: &str = "Nats-Pending-Bytes";
 
 /// The header block of a status. `flow_control` makes the reply subject of a flow control request from its number.
-pub(crate) fn block(status: &Status, flow_control: impl Fn(u64) -> String) -> Vec<u8> {
+/// `next` is the subject that the consumer's pull requests go to.
+pub(crate) fn block(
+    status: &Status,
+    flow_control: impl Fn(u64) -> String,
+    next: impl Fn() -> String,
+) -> Vec<u8> {
     let rest = |code, text, messages: u64, bytes: u64| {
         Builder::status(code, text)
             .number(PENDING_MESSAGES, messages)
@@ -52,7 +57,7 @@ pub(crate) fn block(status: &Status, flow_control: impl Fn(u64) -> String) -> Ve
         }
         Status::BatchCompleted { messages, bytes } => rest(409, "Batch Completed", *messages, *bytes),
         Status::LeadershipChange => plain(409, "Leadership Change"),
-        Status::NoConsumer => return b"NATS/1.0 503\r\n\r\n".to_vec(),
+        Status::NoConsumer => return no_responders(next().as_bytes()),
     };
     builder.finish()
 }
@@ -71,7 +76,12 @@ mod tests {
     use super::*;
 
     fn text(status: &Status) -> String {
-        String::from_utf8(block(status, |id| format!("$JS.FC.S.c.{id}"))).unwrap()
+        String::from_utf8(block(
+            status,
+            |id| format!("$JS.FC.S.c.{id}"),
+            || "next".to_owned(),
+        ))
+        .unwrap()
     }
 
     #[test]

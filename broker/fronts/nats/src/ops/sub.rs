@@ -45,11 +45,17 @@ pub(crate) fn subscribe(
         return send_error(connection, conn, "maximum subscriptions exceeded");
     }
     match connection.local.worker.subscribe(conn, filter, queue, sid) {
-        Ok(()) if verbose => connection
-            .local
-            .worker
-            .enqueue(conn, |out| out.extend_from_slice(encode::OK)),
-        Ok(()) => {}
+        Ok(()) => {
+            if let Some(jetstream) = connection.local.front.jetstream() {
+                jetstream.subscribed(conn.account(), filter);
+            }
+            if verbose {
+                connection
+                    .local
+                    .worker
+                    .enqueue(conn, |out| out.extend_from_slice(encode::OK));
+            }
+        }
         Err(SubscribeError::BadSubject) => send_error(connection, conn, "Invalid Subject"),
         Err(SubscribeError::AccountLimit | SubscribeError::GroupLimit) => {
             send_error(connection, conn, "maximum subscriptions exceeded")

@@ -55,6 +55,9 @@ pub(crate) fn read<Body: DeserializeOwned + Default>(body: &[u8], strict: bool) 
         return Ok(Body::default());
     }
     let mut value: Value = serde_json::from_slice(body).map_err(ApiError::invalid_json)?;
+    if !value.is_object() {
+        return Err(ApiError::invalid_json("json: not an object"));
+    }
     drop_nulls(&mut value);
     let mut unknown = None;
     let read = serde_ignored::deserialize(value, |path| {

@@ -129,7 +129,8 @@ impl StreamConfig {
         self.mirror.is_some()
     }
 
-    /// The first feature that the configuration asks for and that is not built.
+    /// The first feature that the configuration asks for and that is not built. `allow_msg_ttl` is not among them: nats.py
+    /// asks for it with every bucket. It is answered with false, and a message with a TTL is refused.
     pub(crate) fn unbuilt(&self) -> Option<&'static str> {
         let asked = [
             (self.mirror.is_some(), "mirrors"),
@@ -141,7 +142,6 @@ impl StreamConfig {
             (self.compression != Compression::None, "compression"),
             (self.subject_transform.is_some(), "subject transforms"),
             (self.republish.is_some(), "republishing"),
-            (self.allow_msg_ttl, "message TTLs"),
             (self.subject_delete_marker_ttl != 0, "subject delete markers"),
             (self.allow_msg_counter, "message counters"),
             (self.allow_atomic, "atomic batch publishing"),
