@@ -28,10 +28,6 @@ impl Bits {
         self.0[(offset / 64) as usize] |= 1 << (offset % 64);
     }
 
-    pub(crate) fn is_set(&self, offset: u64) -> bool {
-        self.0[(offset / 64) as usize] & (1 << (offset % 64)) != 0
-    }
-
     /// All of the 64 around `offset` were removed.
     pub(crate) fn is_word_full(&self, offset: u64) -> bool {
         self.0[(offset / 64) as usize] == u64::MAX
@@ -110,7 +106,6 @@ mod tests {
             prop_assert_eq!(bits.next_clear(from), (from..SEQS).find(|offset| !removed.contains(offset)));
             let to = (from + len).min(SEQS);
             prop_assert_eq!(bits.count(from, to), removed.range(from..to).count() as u64);
-            prop_assert_eq!(bits.is_set(from), removed.contains(&from));
         }
     }
 }
