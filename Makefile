@@ -38,6 +38,14 @@ test: build clients ## install what the tests need, then run all of them
 
 	@$(MAKE) --no-print-directory loom
 
+LOOPS ?= 200
+SEED ?= 1
+
+.PHONY: crash
+crash: build ## crash the broker LOOPS (200) times in each way, with what SEED (1) makes of it
+	MAINSTEM_BIN=$(CURDIR)/bin/mainstem CRASH_LOOPS=$(LOOPS) CRASH_SEED=$(SEED) \
+	    cargo test $(CARGO_FLAGS) --package mainstem-tests --test crash -- --nocapture --test-threads=1
+
 # loom's own cfg rebuilds what it covers, so it has a target folder of its own.
 .PHONY: loom
 loom: ## model the hand-over between workers: every schedule with up to three preemptions

@@ -152,7 +152,7 @@ fn check_whole(id: GroupId, applier: &Applier, log: &GroupLog, next: u64) -> Res
     Ok(())
 }
 
-/// Applies what can be read, for reading alone.
+/// Applies what can be read, up to the first entry that can not, for reading alone.
 async fn replay(
     groups: &Groups,
     id: GroupId,
@@ -161,10 +161,11 @@ async fn replay(
 ) -> Result<(), StartError> {
     let next = groups.log.bounds(id).next;
     for entry in log.entries(applier.applied().next_index()..next) {
-        let entry = entry.map_err(|error| StartError::Raft {
-            group: id.0,
-            what: error.to_string(),
-        })?;
+        let Ok(entry) = entry.inspect_err(|error| {
+            tracing::error!(group = id.0, "the rest of the log is left out: {error}");
+        }) else {
+            break;
+        };
         applier.apply_entry(entry)?;
         tokio::task::consume_budget().await;
     }
@@ -243,19 +244,33 @@ pub async fn accept_loss(
 ) -> Result<(), StorageError> {
     let shared = Arc::new(Shared::new(id));
     let group = GroupLog::open(log.clone(), id, Kept::Synced, shared)?;
-    let last = group.last()?;
     let applied = read_applied(&**state, id)?.last;
+    cut_behind_hole(log, id, applied.next_index()).await?;
+    let last = group.last()?;
     let end = if applied.next_index() > last.next_index() {
         applied
     } else {
         last
     };
     let Some(end) = end else { return Ok(()) };
-    if end.index >= last.next_index() {
-        let note = codec::encode_log_id(&end);
-        finished(|done| log.purge(id, end.index + 1, note, done)).await?;
+    if let Some(applied) = applied {
+        // What the rows stand on is not read again: it does not matter which of it is lost.
+        let note = codec::encode_log_id(&applied);
+        finished(|done| log.purge(id, applied.index + 1, note, done)).await?;
     }
     finished(|done| log.set_note(id, Note::Committed, codec::encode_log_id(&end), done)).await
+}
+
+/// Ends a log where an entry is missing that its rows do not have yet: what is behind it can not be applied.
+async fn cut_behind_hole(log: &Arc<dyn LogStore>, id: GroupId, from: u64) -> Result<(), StorageError> {
+    let bounds = log.bounds(id);
+    for index in from.max(bounds.first)..bounds.next {
+        match log.get(id, index) {
+            Err(StorageError::Missing { .. }) => return finished(|done| log.truncate(id, index, done)).await,
+            other => drop(other?),
+        }
+    }
+    Ok(())
 }
 
 async fn finished(start: impl FnOnce(mainstem_storage::Done)) -> Result<(), StorageError> {

@@ -113,6 +113,22 @@ impl Runs {
             .collect()
     }
 
+    /// Makes one run of those that follow each other in a cold segment, with nothing but purged indexes, which are absent,
+    /// between them. So there are not more runs than segments, however often their entries move.
+    pub fn merge(&mut self, segment: u64, purged: u64) {
+        let mut merged: Vec<Run> = Vec::new();
+        for run in self.0.values() {
+            match merged.last_mut() {
+                Some(last) if last.segment == segment && run.segment == segment && run.first <= purged => {
+                    last.last = run.last;
+                    last.bytes += run.bytes;
+                }
+                _ => merged.push(*run),
+            }
+        }
+        self.0 = merged.into_iter().map(|run| (run.first, run)).collect();
+    }
+
     pub fn remove(&mut self, first: u64) {
         self.0.remove(&first);
     }
@@ -161,6 +177,31 @@ mod tests {
         assert_eq!(runs.find(9), Some(run(1, 9, 7)));
         assert_eq!(runs.find(11), None);
         assert_eq!(runs.next(), Some(11));
+    }
+
+    #[test]
+    fn what_follows_each_other_in_a_cold_segment_is_merged() {
+        let mut runs = Runs::default();
+        let all = [
+            run(0, 4, COLD),
+            run(6, 9, COLD),
+            run(12, 13, 3),
+            run(15, 15, COLD),
+            run(17, 18, COLD),
+            run(20, 22, COLD),
+        ];
+        all.into_iter().for_each(|run| runs.insert(run));
+        runs.merge(COLD, 17);
+        let merged = Run {
+            bytes: 9,
+            ..run(0, 9, COLD)
+        };
+        let later = Run {
+            bytes: 3,
+            ..run(15, 18, COLD)
+        };
+        let left = runs.iter().copied().collect::<Vec<_>>();
+        assert_eq!(left, [merged, run(12, 13, 3), later, run(20, 22, COLD)]);
     }
 
     proptest! {

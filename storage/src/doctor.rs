@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::rocks::db::{Access, LogDb};
 use crate::rocks::recover::recover;
 use crate::rocks::state::RocksState;
-use crate::rocks::verify::verify;
+use crate::rocks::verify::{Extent, verify};
 use crate::store;
 use crate::watermark::Watermark;
 
@@ -104,7 +104,7 @@ fn check_log(folder: &Folder, options: &Options, report: &mut Report) -> Result<
         store::holes(&recovered, folder),
     ];
     wrong.into_iter().flatten().for_each(|error| report.add(error));
-    let verified = verify(&db, &recovered)?;
+    let verified = verify(&db, &recovered, Extent::All)?;
     report.frames = verified.frames;
     for lost in verified.lost {
         report.damage.push(Damage {

@@ -23,13 +23,22 @@ pub struct Options {
     pub garbage: f64,
     /// What one cleaning copies at most; the next one goes on.
     pub clean_bytes: u64,
-    /// Below this many free bytes nothing new is appended.
+    /// Below this many free bytes nothing new is appended. 0 is no mark; else it is at least what closing a segment and
+    /// flushing rows may take, see [`Options::mark`].
     pub mark_bytes: u64,
     /// A file of this size is given back when the disk is full, so that what must be written can be.
     pub ballast_bytes: u64,
     /// Opens a store that lost something as if it had not. What is gone stays gone.
     pub accept_loss: bool,
     pub env: Env,
+}
+
+impl Options {
+    /// The mark that is used.
+    pub fn mark(&self) -> u64 {
+        let needed = 2 * self.segment_bytes + self.state_buffer_bytes as u64;
+        if self.mark_bytes == 0 { 0 } else { self.mark_bytes.max(needed) }
+    }
 }
 
 impl Default for Options {
@@ -45,7 +54,7 @@ impl Default for Options {
             garbage: 0.5,
             clean_bytes: 256 << 20,
             mark_bytes: 256 << 20,
-            ballast_bytes: 32 << 20,
+            ballast_bytes: 96 << 20,
             accept_loss: false,
             env: Env::default(),
         }

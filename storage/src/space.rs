@@ -72,6 +72,14 @@ impl Space {
         }
     }
 
+    /// Gives the ballast back where there is less than the mark: what is opened may have to write before it can be asked.
+    pub fn make_room(&self) {
+        self.look();
+        if self.is_full().is_some() {
+            self.ran_out("it is below its mark");
+        }
+    }
+
     /// A write found no room: gives the ballast back.
     pub fn ran_out(&self, what: &str) {
         self.set_full(true);

@@ -19,7 +19,7 @@ use crate::rocks::log::{Parts, RocksLog};
 use crate::rocks::meta;
 use crate::rocks::recover::{Recovered, recover, recover_rest};
 use crate::rocks::state::RocksState;
-use crate::rocks::verify::verify;
+use crate::rocks::verify::{Extent, verify};
 use crate::space::Space;
 use crate::state::StateStore;
 use crate::watermark::{Marks, Watermark};
@@ -43,26 +43,26 @@ impl Storage {
         if folder.is_new()? {
             make(&folder, &options, &lock)?;
         }
-        let (recovered, read_only) = inspect(&folder, &options)?;
-        let access = if read_only.is_some() {
-            Access::Read
-        } else {
-            Access::Write
+        let disk = options.env.disk.clone();
+        let space = Space::new(folder.path(), disk, options.mark(), options.ballast_bytes);
+        space.make_room();
+        let (recovered, mut read_only) = inspect(&folder, &options)?;
+        let mut access = if read_only.is_some() { Access::Read } else { Access::Write };
+        let opened = match open_databases(&folder, access, &options, &lock) {
+            // Opening for writing writes down what is in the log's own file, which needs room.
+            Err(error @ StorageError::Full { .. }) => {
+                (access, read_only) = (Access::Read, Some(error));
+                open_databases(&folder, access, &options, &lock)
+            }
+            opened => opened,
         };
+        let (db, state) = opened?;
         let (watermark, _) = open_watermark(&folder, access, &options)?;
-        let db = LogDb::open(&folder, access, &options)?;
         let recovered = match access {
             Access::Read => recovered,
             Access::Create | Access::Write => begin_segment(&db, give_up_lost(&db, recovered, &options)?)?,
         };
-        let state = Arc::new(RocksState::open(
-            &folder.state(),
-            access,
-            &options,
-            Some(lock.clone()),
-        )?);
-        let disk = options.env.disk.clone();
-        let space = Space::new(folder.path(), disk, options.mark_bytes, options.ballast_bytes);
+        let state = Arc::new(state);
         let parts = Parts {
             db,
             options,
@@ -134,7 +134,7 @@ fn give_up_lost(db: &LogDb, mut recovered: Recovered, options: &Options) -> Resu
     }
     let meta = db.family(db::META)?;
     let mut batch = WriteBatch::default();
-    for lost in verify(db, &recovered)?.lost {
+    for lost in verify(db, &recovered, Extent::All)?.lost {
         let (group, indexes) = (lost.group.0, &lost.indexes);
         tracing::warn!(
             group,
@@ -170,20 +170,33 @@ fn make(folder: &Folder, options: &Options, lock: &Arc<Lock>) -> Result<(), Stor
     folder.complete()
 }
 
-/// What the log holds, and what is wrong with it, found out without touching it.
+/// What the log holds, and what is wrong with it, found out without touching it. All that is still part of a log is
+/// read: what is below it is looked at when somebody asks for it.
 fn inspect(folder: &Folder, options: &Options) -> Result<(Recovered, Option<StorageError>), StorageError> {
     if options.accept_loss {
         repair(folder, options)?;
+        let recovered = recover_rest(&LogDb::open(folder, Access::Read, options)?)?;
+        return Ok((recovered, None));
     }
     let db = LogDb::open(folder, Access::Read, options)?;
-    let recovered = if options.accept_loss {
-        recover_rest(&db)
-    } else {
-        recover(&db)
-    }?;
+    let recovered = recover(&db)?;
     let (_, marks) = open_watermark(folder, Access::Read, options)?;
-    let wrong = shorter(&recovered, &marks).or_else(|| holes(&recovered, folder));
-    Ok((recovered, wrong.filter(|_| !options.accept_loss)))
+    if let Some(wrong) = shorter(&recovered, &marks).or_else(|| holes(&recovered, folder)) {
+        return Ok((recovered, Some(wrong)));
+    }
+    let lost = verify(&db, &recovered, Extent::Log)?.lost;
+    Ok((recovered, lost.into_iter().next().map(|lost| lost.error)))
+}
+
+fn open_databases(
+    folder: &Folder,
+    access: Access,
+    options: &Options,
+    lock: &Arc<Lock>,
+) -> Result<(LogDb, RocksState), StorageError> {
+    let log = LogDb::open(folder, access, options)?;
+    let state = RocksState::open(&folder.state(), access, options, Some(lock.clone()))?;
+    Ok((log, state))
 }
 
 /// Has RocksDB make do with the files that are there, where it can not open a database as it is.

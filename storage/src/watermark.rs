@@ -80,7 +80,7 @@ impl Watermark {
         ))
     }
 
-    /// Writes what `marks` says now. Durable when it returns.
+    /// Writes what `marks` says now. Durable when it returns. [`StorageError::Full`]: what was written last still holds.
     ///
     /// Of two calls at the same time, the later one asks last.
     pub fn write(&self, marks: impl FnOnce() -> Marks) -> Result<usize, StorageError> {
@@ -99,7 +99,13 @@ impl Watermark {
             .file
             .write_all_at(&slot, offset)
             .and_then(|()| inner.file.sync_data());
-        written.map_err(|error| failed(&self.path, &error))?;
+        written.map_err(|error| match error.kind() {
+            std::io::ErrorKind::StorageFull => StorageError::Full {
+                free_bytes: 0,
+                mark_bytes: SLOT as u64,
+            },
+            _ => failed(&self.path, &error),
+        })?;
         inner.turn = turn;
         Ok(slot.len())
     }

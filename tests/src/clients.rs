@@ -6,7 +6,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use crate::binaries;
@@ -120,7 +120,7 @@ impl Client {
     fn run(self, part: &str, checks: &[&str], server: &Server) -> Result<()> {
         let url = format!("nats://{}", server.nats_address()?);
         let output = self.command(&folder()?)?.args([&url, part]).output()?;
-        judge(&output, checks).with_context(|| format!("the broker wrote:\n{}", server.log()))
+        judge(&output, checks).map_err(|error| anyhow!("{error:#}\nthe broker wrote:\n{}", server.log()))
     }
 
     fn command(self, folder: &Path) -> Result<Command> {

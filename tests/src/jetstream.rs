@@ -1,5 +1,8 @@
 //! A JetStream client that shows what the broker answers, without a library between.
 
+mod body;
+mod message;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +15,9 @@ use tokio::time::timeout;
 use crate::binaries;
 use crate::server::{Launch, Server};
 use crate::wire::{Frame, Message, PATIENCE, Wire};
+
+pub use body::{consumer_config, publication, stream_config};
+pub use message::{numbers, texts};
 
 /// The subscription that answers come to.
 const ANSWERS: &str = "1";
@@ -367,111 +373,4 @@ impl Api {
             }
         }
     }
-}
-
-impl Message {
-    /// The code of a status message (`NATS/1.0 408 Request Timeout`).
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        let head = std::str::from_utf8(&self.headers).ok()?;
-        let line = head.strip_prefix("NATS/1.0 ")?;
-        line.get(..3)?.parse().ok()
-    }
-
-    /// The text after the status.
-    #[must_use]
-    pub fn description(&self) -> &str {
-        let head = std::str::from_utf8(&self.headers).unwrap_or_default();
-        let line = head.lines().next().unwrap_or_default();
-        line.get(13..).unwrap_or_default()
-    }
-
-    /// The first value of a header.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let head = std::str::from_utf8(&self.headers).ok()?;
-        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(key, _)| *key == name).map(|(_, value)| value)
-    }
-
-    /// The payload, for a person.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.payload).into_owned()
-    }
-
-    /// A delivery's part of its `$JS.ACK` reply subject: stream, consumer, deliveries, stream sequence, consumer
-    /// sequence, time, pending.
-    ///
-    /// # Errors
-    /// This is no delivery of a consumer.
-    pub fn delivery(&self, part: usize) -> Result<u64> {
-        let mut parts = self.reply.split('.').skip(2);
-        let part = parts
-            .nth(part)
-            .with_context(|| format!("no delivery: {self:?}"))?;
-        Ok(part.parse()?)
-    }
-
-    /// How often the message was delivered.
-    ///
-    /// # Errors
-    /// This is no delivery of a consumer.
-    pub fn deliveries(&self) -> Result<u64> {
-        self.delivery(2)
-    }
-}
-
-/// The payloads, for a person.
-#[must_use]
-pub fn texts(messages: &[Message]) -> Vec<String> {
-    messages.iter().map(Message::text).collect()
-}
-
-/// The numbers as the payloads of [`Api::fill`].
-#[must_use]
-pub fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<String> {
-    range.into_iter().map(|number| number.to_string()).collect()
-}
-
-/// The body of `STREAM.CREATE`.
-#[must_use]
-pub fn stream_config(name: &str, mut config: Value) -> Value {
-    config["name"] = name.into();
-    if config["subjects"].is_null() {
-        config["subjects"] = json!([format!("{name}.>")]);
-    }
-    config
-}
-
-/// The body of `CONSUMER.CREATE`.
-#[must_use]
-pub fn consumer_config(stream: &str, name: &str, mut config: Value) -> Value {
-    config["name"] = name.into();
-    json!({"stream_name": stream, "config": config})
-}
-
-/// The bytes of a PUB or HPUB with a reply subject.
-#[must_use]
-pub fn publication(subject: &str, reply: &str, headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(payload.len() + 128);
-    if headers.is_empty() {
-        bytes.extend_from_slice(format!("PUB {subject} {reply} {}\r\n", payload.len()).as_bytes());
-    } else {
-        let lines: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let head = format!("NATS/1.0\r\n{lines}\r\n");
-        let line = format!(
-            "HPUB {subject} {reply} {} {}\r\n",
-            head.len(),
-            head.len() + payload.len()
-        );
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.extend_from_slice(head.as_bytes());
-    }
-    bytes.extend_from_slice(payload);
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }

@@ -1,18 +1,20 @@
 //! Broker processes: started on free ports, their log captured, killed on drop.
 
+mod log;
+
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 pub use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use self::log::Log;
 
 /// How long a process may take until it is ready, or until it has ended.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -301,70 +303,6 @@ fn read_ports_file(folder: &Path, suffix: &str) -> Result<Option<Value>> {
         }
     }
     Ok(None)
-}
-
-/// What a process writes, collected by one thread a stream.
-#[derive(Debug, Default)]
-struct Log {
-    state: Mutex<LogState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct LogState {
-    text: String,
-    open_streams: usize,
-}
-
-impl Log {
-    fn state(&self) -> MutexGuard<'_, LogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn follow(self: &Arc<Self>, stream: Option<impl Read + Send + 'static>) {
-        let Some(stream) = stream else { return };
-        self.state().open_streams += 1;
-        let log = Arc::clone(self);
-        thread::spawn(move || {
-            let mut reader = BufReader::new(stream);
-            let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                log.state().text.push_str(&String::from_utf8_lossy(&line));
-                log.changed.notify_all();
-                line.clear();
-            }
-            log.state().open_streams -= 1;
-            log.changed.notify_all();
-        });
-    }
-
-    /// Returns when something was written, at the latest after `limit`.
-    fn wait_for_a_line(&self, limit: Duration) {
-        drop(self.changed.wait_timeout(self.state(), limit));
-    }
-
-    /// Waits until `look` finds what it wants.
-    fn wait<T>(&self, look: impl Fn(&LogState) -> Option<T>) -> Result<T> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = self.state();
-        loop {
-            if let Some(found) = look(&state) {
-                return Ok(found);
-            }
-            if state.open_streams == 0 {
-                return Err(anyhow!("the process ended"));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(anyhow!("waited {PATIENCE:?} in vain"));
-            }
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-    }
 }
 
 #[cfg(test)]

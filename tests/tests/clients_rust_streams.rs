@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull, push};
-use async_nats::jetstream::kv::{self, Operation};
+use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{self, AckKind, Context, Message};
 use bytes::Bytes;
@@ -296,63 +296,6 @@ async fn messages() -> Result<()> {
     ensure!(
         stream.get_raw_message(9).await.is_err() && stream.direct_get(9).await.is_err(),
         "there is no ninth"
-    );
-    Ok(())
-}
-
-#[tokio::test]
-async fn key_value() -> Result<()> {
-    let (_server, context) = begin().await?;
-    let config = kv::Config {
-        bucket: "b".to_owned(),
-        history: 3,
-        ..kv::Config::default()
-    };
-    let bucket = context.create_key_value(config).await?;
-    let mut watch = bucket.watch_all().await?;
-    let first = bucket.put("k", "one".into()).await?;
-    let second = bucket.update("k", "two".into(), first).await?;
-    ensure!(
-        bucket.update("k", "late".into(), first).await.is_err(),
-        "an old revision was updated"
-    );
-    ensure!(
-        bucket.create("k", "new".into()).await.is_err(),
-        "a key was created twice"
-    );
-    assert_eq!(bucket.get("k").await?, Some("two".into()));
-    bucket.delete("k").await?;
-    assert_eq!(bucket.get("k").await?, None);
-    bucket.create("k", "again".into()).await?;
-    bucket.create("other", "x".into()).await?;
-    bucket.purge("other").await?;
-    let mut keys: Vec<_> = bucket.keys().await?.collect().await;
-    assert_eq!(keys.pop().context("a key")??, "k");
-    ensure!(keys.is_empty(), "{keys:?}");
-    let mut history = bucket.history("k").await?;
-    let mut values = Vec::new();
-    while let Some(entry) = timeout(PATIENCE, history.next()).await? {
-        let entry = entry?;
-        values.push((entry.operation, entry.value));
-    }
-    let put = |text: &'static str| (Operation::Put, Bytes::from_static(text.as_bytes()));
-    assert_eq!(
-        values,
-        [put("two"), (Operation::Delete, Bytes::new()), put("again")]
-    );
-    let old = bucket
-        .entry_for_revision("k", second)
-        .await?
-        .context("an old revision")?;
-    assert_eq!(old.value, "two");
-    for wanted in ["k", "k", "k", "k", "other", "other"] {
-        let entry = timeout(PATIENCE, watch.next()).await?.context("the end")??;
-        assert_eq!(entry.key, wanted);
-    }
-    context.delete_key_value("b").await?;
-    ensure!(
-        context.get_key_value("b").await.is_err(),
-        "the bucket is still there"
     );
     Ok(())
 }

@@ -56,26 +56,10 @@ impl Cleaner {
         let found = self.find(log);
         if !found.is_empty() {
             let mut copier = Copier::new(shared, self.next_cold);
-            let mut moved = Vec::new();
-            for (segment, pieces) in found {
-                let before: u64 = pieces.iter().map(|piece| piece.run.bytes).sum();
-                let is_dead = pieces.iter().all(|piece| piece.live == 0);
-                let copied = if is_dead {
-                    drop_all(&pieces)
-                } else {
-                    copier.copy(segment, &pieces)?
-                };
-                let after: u64 = copied
-                    .iter()
-                    .filter_map(|moved| moved.to)
-                    .map(|run| run.bytes)
-                    .sum();
-                cleaned.segments_freed += 1;
-                cleaned.bytes_copied += after;
-                cleaned.bytes_freed += before.saturating_sub(after);
-                moved.extend(copied);
-            }
-            self.next_cold = copier.finish()?;
+            let moved = copy(&mut copier, found, &mut cleaned);
+            // Also after a failure: what it left in a segment must not be written over.
+            self.next_cold = copier.next();
+            let moved = moved?;
             checkpoint()?;
             relocate(log, moved)?;
             shared
@@ -174,6 +158,35 @@ fn live(group: &Group, run: &Run, first: u64) -> u64 {
         .liveness()
         .map_or(0, |liveness| liveness.live_bytes(run.first..purged_end));
     (purged + unpurged.max(is_any)).min(run.bytes)
+}
+
+/// Copies what is needed of segments, and makes it durable.
+fn copy(
+    copier: &mut Copier<'_>,
+    found: BTreeMap<u64, Vec<Piece>>,
+    cleaned: &mut Cleaned,
+) -> Result<Vec<Moved>, StorageError> {
+    let mut moved = Vec::new();
+    for (segment, pieces) in found {
+        let before: u64 = pieces.iter().map(|piece| piece.run.bytes).sum();
+        let is_dead = pieces.iter().all(|piece| piece.live == 0);
+        let copied = if is_dead {
+            drop_all(&pieces)
+        } else {
+            copier.copy(segment, &pieces)?
+        };
+        let after: u64 = copied
+            .iter()
+            .filter_map(|moved| moved.to)
+            .map(|run| run.bytes)
+            .sum();
+        cleaned.segments_freed += 1;
+        cleaned.bytes_copied += after;
+        cleaned.bytes_freed += before.saturating_sub(after);
+        moved.extend(copied);
+    }
+    copier.finish()?;
+    Ok(moved)
 }
 
 fn drop_all(pieces: &[Piece]) -> Vec<Moved> {

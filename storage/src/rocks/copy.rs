@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rocksdb::WriteBatch;
 
 use super::clean::Piece;
-use super::log::Shared;
 use super::recover::Frames;
+use super::shared::Shared;
 use super::writer::Moved;
 use crate::directory::{COLD, Run};
 use crate::frame::{self, ENTRY_OVERHEAD, FRAME_OVERHEAD};
@@ -86,12 +86,17 @@ impl<'a> Copier<'a> {
         Ok(moved)
     }
 
-    /// Makes everything durable. Returns the number of the next cold segment.
-    pub fn finish(mut self) -> Result<u64, StorageError> {
+    /// Makes everything durable.
+    pub fn finish(&mut self) -> Result<(), StorageError> {
         if self.segment_bytes > 0 {
             self.next_segment()?;
         }
-        Ok(self.segment)
+        Ok(())
+    }
+
+    /// The number of the first segment that nothing was written to.
+    pub fn next(&self) -> u64 {
+        self.segment + u64::from(self.segment_bytes > 0)
     }
 
     fn next_segment(&mut self) -> Result<(), StorageError> {

@@ -9,6 +9,9 @@ use crate::log::StorageError;
 /// Turns RocksDB's error into ours. `folder` is where its files are.
 pub fn storage_error(folder: &Path, error: &Error) -> StorageError {
     let what = error.to_string();
+    if is_no_space(error) {
+        return StorageError::Full { free_bytes: 0, mark_bytes: 1 };
+    }
     let missing = what.contains("No such file") || what.contains("does not exist");
     match error.kind() {
         ErrorKind::Corruption => damaged(folder, what),

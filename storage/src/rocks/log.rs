@@ -2,52 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use crossbeam::channel::{self, Sender};
 
 use super::db::LogDb;
-use super::error::abort;
 use super::reader::Reader;
 use super::recover::Recovered;
+use super::shared::{Shared, keep};
 use super::writer::{Op, Writer};
-use crate::cache::FrameCache;
 use crate::folder::Lock;
 use crate::group::{Found, Group};
 use crate::log::{Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, StorageError};
-use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::space::Space;
-use crate::watermark::{Marks, Watermark};
+use crate::watermark::Watermark;
 
 /// Operations that wait for the writer at most. Whoever comes then waits, too.
 const MAX_WAITING: usize = 16 << 10;
-/// How far the watermark is behind, at most, while the disk keeps up.
-const WATERMARK_EVERY: Duration = Duration::from_millis(50);
-/// How often the free space is looked at.
-const SPACE_EVERY: Duration = Duration::from_millis(500);
-
-/// What the threads of a log share.
-pub struct Shared {
-    pub db: LogDb,
-    pub options: Options,
-    pub metrics: Metrics,
-    pub cache: FrameCache,
-    pub space: Space,
-    pub groups: ArcSwap<BTreeMap<GroupId, Arc<Group>>>,
-    /// The segment that is written to.
-    pub active: AtomicU64,
-    watermark: Watermark,
-    is_watermark_old: AtomicBool,
-    read_only: ArcSwap<Option<StorageError>>,
-    _lock: Arc<Lock>,
-}
-
 /// What a log is opened with.
 pub struct Parts {
     pub db: LogDb,
@@ -73,43 +48,19 @@ pub struct RocksLog {
 
 impl RocksLog {
     pub fn start(parts: Parts) -> Result<RocksLog, StorageError> {
-        let Parts {
-            db,
-            options,
-            space,
-            watermark,
-            recovered,
-            read_only,
-            lock,
-        } = parts;
-        let is_read_only = read_only.is_some();
-        let groups = recovered.groups.into_iter();
-        let groups = groups
-            .map(|(id, found)| (id, Arc::new(Group::new(id, found))))
-            .collect();
-        let shared = Arc::new(Shared {
-            db,
-            metrics: Metrics::default(),
-            cache: FrameCache::new(options.cache_bytes),
-            space,
-            groups: ArcSwap::new(Arc::new(groups)),
-            active: AtomicU64::new(recovered.active),
-            watermark,
-            is_watermark_old: AtomicBool::new(true),
-            read_only: ArcSwap::new(Arc::new(read_only)),
-            options,
-            _lock: lock,
-        });
+        let (active, next_cold) = (parts.recovered.active, parts.recovered.next_cold);
+        let shared = Arc::new(Shared::new(parts));
+        let is_read_only = shared.read_only().is_some();
         let mut log = RocksLog {
             shared,
             ops: None,
             writer: None,
             keeper: None,
             adding: Mutex::default(),
-            cleaner: Mutex::new(super::clean::Cleaner::new(recovered.next_cold)),
+            cleaner: Mutex::new(super::clean::Cleaner::new(next_cold)),
         };
         if !is_read_only {
-            log.spawn(recovered.active)?;
+            log.spawn(active)?;
         }
         Ok(log)
     }
@@ -223,61 +174,6 @@ impl RocksLog {
 impl Drop for RocksLog {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl Shared {
-    pub fn read_only(&self) -> Option<StorageError> {
-        self.read_only.load().as_ref().clone()
-    }
-
-    /// Something became durable.
-    pub fn watermark_changed(&self) {
-        self.is_watermark_old.store(true, Ordering::Release);
-    }
-
-    /// Says that a group's log is about to end earlier. Durable when it returns.
-    pub fn lower_watermark(&self) -> Result<(), StorageError> {
-        self.watermark.write(|| self.marks()).map(drop)
-    }
-
-    fn write_watermark(&self) {
-        if !self.is_watermark_old.swap(false, Ordering::AcqRel) {
-            return;
-        }
-        match self.watermark.write(|| self.marks()) {
-            Ok(bytes) => drop(
-                self.metrics
-                    .watermark_bytes
-                    .fetch_add(bytes as u64, Ordering::Relaxed),
-            ),
-            Err(error) => abort(&error.to_string()),
-        }
-    }
-
-    fn marks(&self) -> Marks {
-        let groups = self.groups.load();
-        let groups = groups.values().filter(|group| group.kept() != Kept::Memory);
-        groups.map(|group| (group.id, group.lock().written)).collect()
-    }
-}
-
-/// What has to be done at intervals.
-fn keep(shared: &Shared, stop: &AtomicBool) {
-    let clock = &shared.options.env.clock;
-    let mut looked = None;
-    while !stop.load(Ordering::Acquire) {
-        shared.write_watermark();
-        let now = clock.now_ns();
-        if looked.is_none_or(|at| now.saturating_sub(at) >= SPACE_EVERY.as_nanos() as u64) {
-            looked = Some(now);
-            shared.space.look();
-            shared
-                .metrics
-                .free_bytes
-                .store(shared.space.free_bytes(), Ordering::Relaxed);
-        }
-        thread::park_timeout(WATERMARK_EVERY);
     }
 }
 
@@ -450,7 +346,7 @@ impl RocksLog {
             && !self.shared.options.accept_loss
         {
             tracing::error!("the store is read-only from now on: {error}");
-            self.shared.read_only.store(Arc::new(Some(error.clone())));
+            self.shared.set_read_only(error.clone());
         }
         result
     }

@@ -1,5 +1,6 @@
 //! The store on RocksDB.
 
+pub mod alter;
 pub mod clean;
 pub mod copy;
 pub mod db;
@@ -8,6 +9,7 @@ pub mod log;
 pub mod meta;
 pub mod reader;
 pub mod recover;
+pub mod shared;
 pub mod state;
 pub mod verify;
 pub mod writer;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rocksdb::statistics::Ticker;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, WriteBatch,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind, WriteBatch,
     WriteOptions,
 };
 
@@ -16,6 +18,9 @@ use crate::folder::Lock;
 use crate::log::StorageError;
 use crate::options::Options;
 use crate::state::{Batch, Op, Rows, StateStore};
+
+/// Between two tries of a write that found no room.
+const NO_SPACE_WAIT: Duration = Duration::from_millis(100);
 
 /// The rows' database.
 pub struct RocksState {
@@ -75,12 +80,23 @@ impl RocksState {
         storage_error(&self.folder, error)
     }
 
-    /// A disk that is full is an error that passes; one that fails is the end.
-    fn failed(&self, error: &rocksdb::Error) -> StorageError {
-        if error.kind() == rocksdb::ErrorKind::IOError && !is_no_space(error) {
-            abort(error.as_ref());
+    /// Writes until there is room for it: what is dropped here could not be made good. A disk that fails is the end.
+    fn persist(&self, write: impl Fn() -> Result<(), rocksdb::Error>) -> Result<(), StorageError> {
+        let mut is_said = false;
+        loop {
+            match write() {
+                Ok(()) => return Ok(()),
+                Err(error) if is_no_space(&error) => {
+                    if !is_said {
+                        tracing::error!("rows wait for room on the disk: {error}");
+                    }
+                    is_said = true;
+                    thread::park_timeout(NO_SPACE_WAIT);
+                }
+                Err(error) if error.kind() == ErrorKind::IOError => abort(error.as_ref()),
+                Err(error) => return Err(self.error(&error)),
+            }
         }
-        self.error(error)
     }
 
     fn writable(&self) -> Result<(), StorageError> {
@@ -130,9 +146,8 @@ impl StateStore for RocksState {
                 Op::DeleteRange(from, to) => writes.delete_range(from, to),
             }
         }
-        self.db
-            .write_opt(writes, &self.unlogged)
-            .map_err(|error| self.failed(&error))
+        let data = writes.data();
+        self.persist(|| self.db.write_opt(WriteBatch::from_data(data), &self.unlogged))
     }
 
     fn rows(&self) -> Box<dyn Rows + '_> {
@@ -144,7 +159,7 @@ impl StateStore for RocksState {
 
     fn flush(&self) -> Result<(), StorageError> {
         self.writable()?;
-        self.db.flush().map_err(|error| self.failed(&error))
+        self.persist(|| self.db.flush())
     }
 }
 

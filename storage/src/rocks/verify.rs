@@ -26,11 +26,20 @@ pub struct Verified {
     pub lost: Vec<Lost>,
 }
 
-/// Reads and checks all frames that the directory names.
-pub fn verify(db: &LogDb, recovered: &Recovered) -> Result<Verified, StorageError> {
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Runs with something that is not purged.
+    Log,
+    All,
+}
+
+/// Reads and checks the frames that the directory names.
+pub fn verify(db: &LogDb, recovered: &Recovered, extent: Extent) -> Result<Verified, StorageError> {
     let mut verified = Verified::default();
     for (group, found) in &recovered.groups {
-        for run in found.runs.iter() {
+        let is_wanted = |run: &&Run| extent == Extent::All || run.last >= found.first;
+        for run in found.runs.iter().filter(is_wanted) {
             let source = db.frames(run.is_cold())?;
             let rows = source.rows();
             Walk {

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use crossbeam::channel::Receiver;
 use rocksdb::WriteBatch;
 
-use super::db::{self, LogDb};
+use super::alter;
+use super::db;
 use super::error::{abort, is_no_space};
-use super::log::Shared;
 use super::meta;
+use super::shared::Shared;
 use crate::directory::Run;
 use crate::frame::{self, ENTRY_OVERHEAD, FRAME_OVERHEAD};
 use crate::group::Group;
@@ -388,8 +389,10 @@ impl Writer {
     fn write_alone(&mut self, op: Op) {
         let mut batch = WriteBatch::default();
         let built = match &op {
-            Op::Truncate { group, from, .. } => self.truncate(group, *from, &mut batch),
-            Op::Move { moved, .. } => self.relocate(moved, &mut batch),
+            Op::Truncate { group, from, .. } => {
+                alter::truncate(&self.shared, self.active, group, *from, &mut batch)
+            }
+            Op::Move { moved, .. } => alter::relocate(&self.shared, moved, &mut batch),
             _ => Ok(()),
         };
         self.check(built);
@@ -397,107 +400,5 @@ impl Writer {
             self.commit_small(&batch);
         }
         self.finish(op);
-    }
-
-    /// Removes what was cut off a log: by key where it is in the segment that is written to, else by its directory row.
-    fn truncate(&self, group: &Group, from: u64, batch: &mut WriteBatch) -> Result<(), StorageError> {
-        let db: &LogDb = &self.shared.db;
-        let (hot, meta) = (db.family(db::HOT)?, db.family(db::META)?);
-        let mut state = group.lock();
-        let changed: Vec<u64> = state
-            .runs
-            .iter()
-            .filter(|run| run.last >= from)
-            .map(|run| run.segment)
-            .collect();
-        let cut = state.runs.find(from).filter(|run| run.first < from);
-        state.runs.cut(from..u64::MAX - 1);
-        state.written = state.written.min(from);
-        for segment in changed {
-            self.shared.cache.forget(segment, Some(group.id));
-            if segment != self.active {
-                let row = meta::encode_runs(&state.runs.of_segment(segment));
-                batch.put_cf(meta, meta::directory_key(segment, group.id), row);
-            }
-        }
-        drop(state);
-        // The mark must not say that more is there than is.
-        self.shared.lower_watermark()?;
-        if cut.is_some_and(|run| run.segment == self.active) {
-            self.shorten_frame(group.id, from, batch)?;
-        }
-        let mut rows = db.raw().raw_iterator_cf(hot);
-        rows.seek(frame::key(self.active, group.id, from));
-        while let Some(key) = rows.key() {
-            if !frame::parse_key(key).is_some_and(|(segment, id, _)| segment == self.active && id == group.id)
-            {
-                break;
-            }
-            batch.delete_cf(hot, key);
-            rows.next();
-        }
-        rows.status().map_err(|error| db.error(&error))
-    }
-
-    /// Writes the frame that the cut goes through again, without what is behind it.
-    fn shorten_frame(&self, group: GroupId, from: u64, batch: &mut WriteBatch) -> Result<(), StorageError> {
-        let db = &self.shared.db;
-        let hot = db.family(db::HOT)?;
-        let mut rows = db.raw().raw_iterator_cf(hot);
-        rows.seek_for_prev(frame::key(self.active, group, from - 1));
-        let Some((key, value)) = rows.item() else {
-            return rows.status().map_err(|error| db.error(&error));
-        };
-        let Some((segment, id, first)) = frame::parse_key(key) else {
-            return Ok(());
-        };
-        if segment != self.active || id != group {
-            return Ok(());
-        }
-        let old = frame::Frame::decode(id, first, Bytes::copy_from_slice(value))
-            .map_err(|what| super::recover::damaged(db, what.into()))?;
-        if old.next() > from {
-            let entries: Vec<Option<Bytes>> = (first..from).map(|index| old.get(index)).collect();
-            let mut value = Vec::new();
-            frame::encode(group, first, &entries, &mut value);
-            batch.put_cf(hot, frame::key(self.active, group, first), &value);
-        }
-        Ok(())
-    }
-
-    /// Points to where cleaning copied entries, and forgets where they were.
-    fn relocate(&self, moved: &[Moved], batch: &mut WriteBatch) -> Result<(), StorageError> {
-        let meta = self.shared.db.family(db::META)?;
-        for Moved { group, from, to } in moved {
-            let mut state = group.lock();
-            // What a truncation has cut off since stays cut off.
-            let Some(now) = state
-                .runs
-                .find(from.first)
-                .filter(|now| now.segment == from.segment)
-            else {
-                continue;
-            };
-            state.runs.remove(now.first);
-            if let Some(to) = to.filter(|to| to.first <= now.last) {
-                state.runs.insert(Run {
-                    last: to.last.min(now.last),
-                    ..to
-                });
-            }
-            for segment in [Some(from.segment), to.map(|run| run.segment)]
-                .into_iter()
-                .flatten()
-            {
-                let key = meta::directory_key(segment, group.id);
-                let runs = state.runs.of_segment(segment);
-                if runs.is_empty() {
-                    batch.delete_cf(meta, key);
-                } else {
-                    batch.put_cf(meta, key, meta::encode_runs(&runs));
-                }
-            }
-        }
-        Ok(())
     }
 }

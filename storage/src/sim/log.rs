@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::codec::{self, CLEANED, ENTRY, NOTE, PURGE, Record, STRIPPED, TRUNCATE};
 use super::disk::{Disk, File};
+use super::group::{Group, Purged};
 use crate::log::{Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, StorageError};
 use crate::watermark::{self, Marks};
 
@@ -32,49 +33,6 @@ struct Waiting {
     group: GroupId,
     written: u64,
     done: Option<Done>,
-}
-
-#[derive(Default)]
-struct Group {
-    kept: Option<Kept>,
-    first: u64,
-    next: u64,
-    written: u64,
-    entries: BTreeMap<u64, Bytes>,
-    notes: BTreeMap<u8, Bytes>,
-    liveness: Option<Arc<dyn Liveness>>,
-}
-
-/// A group's purged entries, and who needs them.
-type Purged = (GroupId, Option<Arc<dyn Liveness>>, Vec<(u64, Bytes)>);
-
-impl Group {
-    fn is_memory(&self) -> bool {
-        self.kept == Some(Kept::Memory)
-    }
-
-    fn apply(&mut self, record: Record) {
-        match record.kind {
-            ENTRY => {
-                self.entries.insert(record.index, record.data);
-                self.next = record.index + 1;
-            }
-            STRIPPED => drop(self.entries.insert(record.index, record.data)),
-            CLEANED => drop(self.entries.remove(&record.index)),
-            TRUNCATE if record.index < self.next => {
-                self.entries.split_off(&record.index);
-                self.next = record.index;
-                self.first = self.first.min(record.index);
-            }
-            PURGE => {
-                self.first = self.first.max(record.index);
-                self.next = self.next.max(self.first);
-                self.notes.insert(Note::Purged as u8, record.data);
-            }
-            NOTE => drop(self.notes.insert(record.index as u8, record.data)),
-            _ => (),
-        }
-    }
 }
 
 impl SimLog {

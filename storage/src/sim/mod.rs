@@ -6,6 +6,7 @@
 
 mod codec;
 mod disk;
+mod group;
 mod log;
 mod rows;
 
