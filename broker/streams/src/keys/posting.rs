@@ -34,6 +34,11 @@ pub(crate) fn key(group: u32, stream: StreamId, subject: &[u8], first_seq: u64) 
     with_number(of_subject(group, stream, subject), first_seq)
 }
 
+/// The sequence in a block's key.
+pub(crate) fn first_of(key: &[u8]) -> u64 {
+    super::number_at_end(key).unwrap_or_default()
+}
+
 pub(crate) fn encode(postings: &[Posting]) -> Vec<u8> {
     let mut out = value();
     put(&mut out, postings);

@@ -497,10 +497,18 @@ pub(crate) fn last_posting_to(
     if let Some(seq) = last(&row.tail) {
         return Ok(Some(seq));
     }
-    match rows.last_to(&at(prefix, to), prefix)? {
-        Some((_, value)) => Ok(last(&block(rows, &value)?)),
-        None => Ok(None),
+    let mut key = at(prefix, to);
+    // A block that lost its first messages begins behind its key: then it is the one before.
+    for _ in 0..2 {
+        let Some((found, value)) = rows.last_to(&key, prefix)? else {
+            break;
+        };
+        if let Some(seq) = last(&block(rows, &value)?) {
+            return Ok(Some(seq));
+        }
+        key = at(prefix, posting::first_of(&found).saturating_sub(1));
     }
+    Ok(None)
 }
 
 fn last_posting(rows: &Rows, prefix: &[u8], row: &SubjectRow) -> Result<Option<u64>, StorageError> {
