@@ -125,7 +125,7 @@ fn values_of_the_wrong_type() {
             "- nats\n",
             &[
                 "1:1: a list is not a section; allowed: a mapping with the keys server_name, data_dir, pid_file, \
-             ports_file_dir, drain_timeout, nats, admin, limits, auth, log",
+             ports_file_dir, drain_timeout, nats, streams, admin, limits, auth, log",
             ],
         ),
         (

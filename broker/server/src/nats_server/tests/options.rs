@@ -123,7 +123,7 @@ fn jetstream_and_what_accounts_may_use_of_it() {
         ..AccountStreams::default()
     };
     let expected = StreamsOptions {
-        max_memory_bytes: Some(1 << 30),
+        max_memory_bytes: Some(1_000_000_000),
         max_store_bytes: Some(64 << 20),
         domain: Some("hub".into()),
         strict: false,
