@@ -63,7 +63,7 @@ pub fn texts(messages: &[Message]) -> Vec<String> {
     messages.iter().map(Message::text).collect()
 }
 
-/// The numbers as the payloads of [`Api::fill`].
+/// The numbers as the payloads of [`super::Api::fill`].
 #[must_use]
 pub fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<String> {
     range.into_iter().map(|number| number.to_string()).collect()
