@@ -4,11 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mainstem_storage::{GroupId, LogStore, StorageError};
 use openraft::error::{ClientWriteError, Fatal};
 use openraft::impls::ProgressResponder;
+use openraft::metrics::WaitError;
 use openraft::raft::ClientWriteResult;
 use tokio::sync::oneshot;
 
@@ -17,6 +19,9 @@ use crate::error::ProposeError;
 use crate::machine::Reply;
 use crate::shared::Shared;
 use crate::types::{Data, Raft, Types};
+
+/// How long a snapshot may take before it is asked for again.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How far a group is. Each number is the index of the next entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,14 +117,20 @@ impl Group {
     pub async fn snapshot(&self) -> Result<(), StorageError> {
         let Some(raft) = &self.raft else { return Ok(()) };
         let applied = self.shared.applied();
-        let stopped = |_| self.stopped();
-        raft.trigger().snapshot().await.map_err(stopped)?;
-        let wait = raft.wait(None);
-        let purged = wait.metrics(
-            |now| now.purged.is_some_and(|purged| purged.index + 1 >= applied),
-            "everything that was applied is purged",
-        );
-        purged.await.map(drop).map_err(|_| self.stopped())
+        loop {
+            // One snapshot is built at a time, and what is asked for meanwhile is forgotten: it is asked for again.
+            raft.trigger().snapshot().await.map_err(|_| self.stopped())?;
+            let wait = raft.wait(Some(SNAPSHOT_PATIENCE));
+            let purged = wait.metrics(
+                |now| now.purged.is_some_and(|purged| purged.index + 1 >= applied),
+                "everything that was applied is purged",
+            );
+            match purged.await {
+                Ok(_) => return Ok(()),
+                Err(WaitError::Timeout(..)) => {}
+                Err(WaitError::ShuttingDown) => return Err(self.stopped()),
+            }
+        }
     }
 
     /// Makes all that is applied durable, and ends the group. Proposals after this are refused.

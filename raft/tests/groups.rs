@@ -116,6 +116,32 @@ async fn snapshots_come_by_themselves() {
 }
 
 #[tokio::test]
+async fn snapshots_that_are_asked_for_at_once_all_end() {
+    let disk = Disk::new();
+    let (group, _) = start(&disk, Kept::Synced).await.unwrap();
+    for n in 0..20 {
+        drop(group.propose(number(n)));
+        let (first, second) = tokio::join!(group.snapshot(), group.snapshot());
+        first.and(second).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn damage_in_what_a_start_reads_is_an_error() {
+    for round in 1..20 {
+        let disk = Disk::new();
+        let (group, _) = start(&disk, Kept::Synced).await.unwrap();
+        for n in 0..20 {
+            group.propose(number(n)).await.unwrap();
+        }
+        let disk = Disk::from(disk.crash((100, 0)));
+        let bounds = disk.bounds(GROUP);
+        disk.damage(bounds.first + round % (bounds.next - bounds.first));
+        assert!(start(&disk, Kept::Synced).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_and_recovers() {
     let disk = Disk::new();
     let (group, ledger) = start(&disk, Kept::Synced).await.unwrap();

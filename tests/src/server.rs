@@ -276,6 +276,8 @@ impl Server {
                 return Ok(ports);
             }
             if let Some(status) = self.child.try_wait()? {
+                // Its last words may still be in the pipe, and they say why.
+                self.log.wait(|state| (state.open_streams == 0).then_some(()))?;
                 bail!("ended with {status} before it was ready");
             }
             if Instant::now() > deadline {

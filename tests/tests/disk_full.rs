@@ -9,6 +9,7 @@ use mainstem_tests::binaries;
 use mainstem_tests::jetstream::Api;
 use mainstem_tests::server::{Launch, Server, Signal};
 use mainstem_tests::wire::Wire;
+use rustix::fs::FallocateFlags;
 use serde_json::{Value, json};
 
 /// `insufficient storage resources available`, and what a single server says.
@@ -34,10 +35,20 @@ impl Mount {
     /// Leaves about this many bytes free.
     fn fill(&self, leave: u64) -> Result<()> {
         let file = std::fs::File::create(self.0.join("filler"))?;
-        let stat = rustix::fs::statvfs(&self.0)?;
-        let free = stat.f_bavail * stat.f_frsize;
-        let fill = free.saturating_sub(leave);
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, fill.max(1))?;
+        let mut filled = 0;
+        // The broker writes meanwhile: what was free may not be any more.
+        for _ in 0..100 {
+            let stat = rustix::fs::statvfs(&self.0)?;
+            let more = (stat.f_bavail * stat.f_frsize).saturating_sub(leave);
+            if more == 0 {
+                break;
+            }
+            match rustix::fs::fallocate(&file, FallocateFlags::empty(), filled, more) {
+                Ok(()) => filled += more,
+                Err(rustix::io::Errno::NOSPC) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 

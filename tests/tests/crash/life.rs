@@ -17,6 +17,7 @@ use crate::consumer::Consumer;
 use crate::findings::{Findings, Table, Wrong};
 use crate::producer::{Contents, Producer};
 use crate::scrap::Scrap;
+use crate::weak::Weak;
 
 /// What ends a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub struct Run {
     bucket: Bucket,
     consumer: Consumer,
     scrap: Scrap,
+    weak: Weak,
     pub findings: Findings,
     lives: u64,
     kills_at_start: u64,
@@ -66,6 +68,7 @@ impl Run {
         Bucket::create(&mut api).await?;
         Consumer::create(&mut api).await?;
         Scrap::create(&mut api).await?;
+        Weak::create(&mut api).await?;
         let findings = Findings::default();
         Ok(Run {
             server,
@@ -78,6 +81,7 @@ impl Run {
             bucket: Bucket::new(findings.clone()),
             consumer: Consumer::new(findings.clone()),
             scrap: Scrap::new(findings.clone()),
+            weak: Weak::new(findings.clone()),
             findings,
             lives: 0,
             kills_at_start: 0,
@@ -126,6 +130,10 @@ impl Run {
         clients.push(Box::pin(async move {
             scrap.run(&mut Api::open(server).await?, &mut random).await
         }));
+        let weak = &mut self.weak;
+        clients.push(Box::pin(
+            async move { weak.run(&mut Api::open(server).await?).await },
+        ));
         let watched = clients.into_iter().map(|client| {
             let killed = killed.clone();
             async move {
@@ -180,7 +188,11 @@ impl Run {
             .context("the log")?;
         self.bucket.check(&mut api).await.context("the bucket")?;
         self.consumer.look(&mut api).await.context("the consumer")?;
-        self.scrap.check(&mut api).await.context("the scrap")
+        self.scrap.check(&mut api).await.context("the scrap")?;
+        self.weak
+            .check(&mut api)
+            .await
+            .context("the async and the memory stream")
     }
 
     /// Looks at everything once more, and lets the consumer take all that is left.

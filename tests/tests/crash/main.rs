@@ -9,6 +9,7 @@ mod life;
 mod producer;
 mod scrap;
 mod stream;
+mod weak;
 
 use anyhow::{Context, Result};
 use findings::Table;
