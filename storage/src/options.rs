@@ -37,7 +37,11 @@ impl Options {
     /// The mark that is used.
     pub fn mark(&self) -> u64 {
         let needed = 2 * self.segment_bytes + self.state_buffer_bytes as u64;
-        if self.mark_bytes == 0 { 0 } else { self.mark_bytes.max(needed) }
+        if self.mark_bytes == 0 {
+            0
+        } else {
+            self.mark_bytes.max(needed)
+        }
     }
 }
 

@@ -47,7 +47,11 @@ impl Storage {
         let space = Space::new(folder.path(), disk, options.mark(), options.ballast_bytes);
         space.make_room();
         let (recovered, mut read_only) = inspect(&folder, &options)?;
-        let mut access = if read_only.is_some() { Access::Read } else { Access::Write };
+        let mut access = if read_only.is_some() {
+            Access::Read
+        } else {
+            Access::Write
+        };
         let opened = match open_databases(&folder, access, &options, &lock) {
             // Opening for writing writes down what is in the log's own file, which needs room.
             Err(error @ StorageError::Full { .. }) => {

@@ -157,7 +157,9 @@ fn main() -> Outcome {
         (StreamId(0), format!("$KV.b.{}", at % 5_000_000))
     })?;
     let mut run = Run::new(store, 4, 1, &config(-1, 100_000))?;
-    run.publish("one subject at its limit", 2000, |_| (StreamId(0), "a.b.c".into()))
+    run.publish("one subject at its limit", 2000, |_| {
+        (StreamId(0), "a.b.c".into())
+    })
 }
 
 fn look(run: &Run<'_>) -> Outcome {

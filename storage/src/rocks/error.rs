@@ -10,7 +10,10 @@ use crate::log::StorageError;
 pub fn storage_error(folder: &Path, error: &Error) -> StorageError {
     let what = error.to_string();
     if is_no_space(error) {
-        return StorageError::Full { free_bytes: 0, mark_bytes: 1 };
+        return StorageError::Full {
+            free_bytes: 0,
+            mark_bytes: 1,
+        };
     }
     let missing = what.contains("No such file") || what.contains("does not exist");
     match error.kind() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rocksdb::statistics::Ticker;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind, WriteBatch,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind,
+    WriteBatch, WriteOptions,
 };
 
 use super::db::{Access, base_options};

@@ -6,8 +6,8 @@ use mainstem_raft::Group;
 use tokio::sync::oneshot;
 
 use super::chunk::{Answer, Chunk};
-use super::{ENTRY_BYTES, WORTH_BYTES};
 use super::run::{Answers, Proposer};
+use super::{ENTRY_BYTES, WORTH_BYTES};
 use crate::command::{Command, Publish};
 use crate::error::Error;
 use crate::queue::Queue;

@@ -9,8 +9,8 @@ use futures_util::stream::{FuturesOrdered, Stream};
 use mainstem_raft::{Group, ProposeError, Reply};
 use mainstem_record::EntryBuilder;
 
-use super::{ENTRY_BYTES, WORTH_BYTES};
 use super::chunk::{Chunk, Waiters};
+use super::{ENTRY_BYTES, WORTH_BYTES};
 use crate::command::Outcome;
 use crate::error::Error;
 use crate::queue::Queue;
