@@ -1,5 +1,7 @@
 //! Groups: order, replies, refusals, and what each of them means.
 
+#![allow(clippy::unwrap_used)] // a test that can not go on may panic
+
 mod sim;
 
 use std::sync::Arc;

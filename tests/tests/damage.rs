@@ -55,7 +55,7 @@ async fn publish(api: &mut Api, messages: &mut BTreeMap<u64, String>, count: u64
     for _ in 0..count {
         let payload = format!(
             "{} {}",
-            random.next(),
+            random.number(),
             "z".repeat(random.within(0..1500) as usize)
         );
         let reply = api

@@ -17,7 +17,7 @@ async fn next_message(api: &mut Api, sid: &str) -> Result<Message> {
         match (message.status(), message.reply.as_str()) {
             (None, _) => return Ok(message),
             (Some(100), "") => {}
-            (Some(100), reply) => api.send(&reply.to_owned(), "").await?,
+            (Some(100), reply) => api.send(reply, "").await?,
             (Some(_), _) => anyhow::bail!("{message:?}"),
         }
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod ledger;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use crossbeam::channel::{self, Sender};
 use mainstem_storage::log::{Cleaned, Done};
 use mainstem_storage::state::Op as RowOp;
-use mainstem_storage::{Batch, Bounds, Entry, GroupId, Kept, LogStore, Note, Rows, StateStore, StorageError};
+use mainstem_storage::{Batch, Bounds, Entry, GroupId, Kept, LogStore, Note, StorageError};
 
 #[derive(Clone)]
 enum Op {
@@ -350,71 +351,5 @@ pub fn damaged() -> StorageError {
         file: "000001.log".into(),
         offset: 42,
         what: "checksum".into(),
-    }
-}
-
-impl StateStore for Disk {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        Ok(self.world().rows.get(key).cloned())
-    }
-
-    fn write(&self, batch: Batch) -> Result<(), StorageError> {
-        let mut world = self.world();
-        if world.step() {
-            world.write(&batch);
-            world.batches.push(batch);
-        }
-        Ok(())
-    }
-
-    fn rows(&self) -> Box<dyn Rows + '_> {
-        let rows = self
-            .world()
-            .rows
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        Box::new(SimRows { rows, at: None })
-    }
-
-    fn flush(&self) -> Result<(), StorageError> {
-        let mut world = self.world();
-        if world.step() {
-            let batches = std::mem::take(&mut world.batches);
-            world.durable_batches.extend(batches);
-        }
-        Ok(())
-    }
-}
-
-struct SimRows {
-    rows: Vec<(Vec<u8>, Bytes)>,
-    at: Option<usize>,
-}
-
-impl Rows for SimRows {
-    fn current(&self) -> Option<(&[u8], &[u8])> {
-        let (key, value) = self.rows.get(self.at?)?;
-        Some((key, value))
-    }
-
-    fn seek(&mut self, key: &[u8]) -> Result<(), StorageError> {
-        self.at = self.rows.iter().position(|(k, _)| k.as_slice() >= key);
-        Ok(())
-    }
-
-    fn seek_back(&mut self, key: &[u8]) -> Result<(), StorageError> {
-        self.at = self.rows.iter().rposition(|(k, _)| k.as_slice() <= key);
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<(), StorageError> {
-        self.at = self.at.map(|at| at + 1);
-        Ok(())
-    }
-
-    fn prev(&mut self) -> Result<(), StorageError> {
-        self.at = self.at.and_then(|at| at.checked_sub(1));
-        Ok(())
     }
 }

@@ -67,7 +67,7 @@ impl Bucket {
             let told = self.keys().entry(key).or_default().last;
             let (revision, value) = last(api, key).await?;
             self.check_read(key, told, revision, &value);
-            let value = format!("{client}.{}", random.next());
+            let value = format!("{client}.{}", random.number());
             self.keys()
                 .entry(key)
                 .or_default()
