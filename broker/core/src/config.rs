@@ -18,7 +18,7 @@ pub struct CoreLimits {
     pub max_pending_bytes: usize,
     /// Bytes that may wait between two workers before publishers are held back. Default 16 MiB, minimum 1 MiB.
     pub worker_queue_bytes: usize,
-    /// Distinct subjects whose fan-out a worker remembers. Default 8192, minimum 64.
+    /// Distinct subjects whose fan-out a worker remembers. Default 65,536 (about 4 MiB), minimum 64.
     pub route_cache_entries: usize,
 }
 
@@ -28,7 +28,7 @@ impl Default for CoreLimits {
             workers: 0,
             max_pending_bytes: 64 << 20,
             worker_queue_bytes: 16 << 20,
-            route_cache_entries: 8192,
+            route_cache_entries: 65_536,
         }
     }
 }

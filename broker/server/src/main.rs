@@ -21,6 +21,11 @@ use crate::exit::{Exit, Failure};
 use crate::options::Options;
 use crate::start::Reload;
 
+/// Less processor time than the C library's (a tenth to a seventh of a stored message), and memory that is freed is given
+/// back after a burst. RocksDB uses it as well.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Under this name the program is a nats-server.
 const NATS_SERVER: &str = "nats-server";
 

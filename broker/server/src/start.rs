@@ -30,6 +30,8 @@ pub type Reload = Box<dyn Fn(&Options) -> Result<Options, String> + Send>;
 const HASH_THREADS: usize = 2;
 /// Threads for handshakes, monitoring and signals.
 const SERVICE_THREADS: usize = 2;
+/// How long it may take, when the broker stops, to tell those who wait for a stream's messages.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,14 @@ struct Broker {
 
 async fn serve(options: Options, log: LogHandle, reload: Reload) -> Result<ExitCode, StartError> {
     let mut signals = Signals::listen()?;
-    let mut broker = Broker::start(options).await?;
+    // A large store may take its time; who does not want to wait for it says so.
+    let mut broker = tokio::select! {
+        broker = Broker::start(options) => broker?,
+        () = signals.another_stop() => {
+            tracing::info!("stopped while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let code = broker.answer_signals(&mut signals, &log, &reload).await;
     broker.stop().await;
     Ok(code)
@@ -241,6 +250,10 @@ impl Broker {
     async fn stop(mut self) {
         tracing::info!("Initiating Shutdown...");
         self.serving.stop_accepting().await;
+        if let Some(streams) = &self.streams {
+            // Whoever waits longer than that is told nothing, and sees the connection end.
+            let _ = tokio::time::timeout(TELLING, streams.streams.end_requests()).await;
+        }
         self.serving.close_all(&CloseReason::ServerShutdown).await;
         self.stop_admin.send_replace(true);
         if let Some(streams) = &self.streams {

@@ -129,13 +129,20 @@ impl Engine {
         }
     }
 
-    /// At the end: tells clients that they have to ask elsewhere, and commits where everybody is.
-    pub(super) async fn finish(mut self) {
+    /// Tells clients who wait that they have to ask again.
+    pub(crate) fn end_all_requests(&mut self) {
         for consumer in self.consumers.values_mut() {
             for request in consumer.waiting.requests.drain(..) {
-                let status = crate::service::outlet::Status::LeadershipChange;
+                let status = request.shutdown();
                 self.parts.outlet.status(&request.to, &consumer.handle, &status);
             }
+        }
+    }
+
+    /// At the end: commits where everybody is.
+    pub(super) async fn finish(mut self) {
+        self.end_all_requests();
+        for consumer in self.consumers.values_mut() {
             // Nothing beyond the last delivery was delivered: a restart need not think so.
             if consumer.takes_acks() && consumer.reserved > consumer.delivered.stream {
                 consumer.news.moved = true;

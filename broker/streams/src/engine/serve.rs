@@ -112,11 +112,10 @@ impl Engine {
         };
         let (outlet, handle) = (&self.parts.outlet, &consumer.handle);
         consumer.waiting.requests.retain(|request| {
-            let ends = request.no_wait && (request.expires_ns.is_none() || request.delivered > 0);
-            if ends {
+            if request.is_satisfied() {
                 outlet.status(&request.to, handle, &Status::NoMessages);
             }
-            !ends
+            !request.is_satisfied()
         });
     }
 

@@ -164,12 +164,19 @@ impl Engine {
             last_stream_seq: consumer.next_seq.saturating_sub(1),
             stalled: None,
         };
-        for request in &mut consumer.waiting.requests {
-            if request.next_heartbeat_ns.is_some_and(|due| due <= now_ns) {
-                outlet.status(&request.to, handle, &heartbeat);
-                request.beat(now_ns);
+        consumer.waiting.requests.retain_mut(|request| {
+            if request.next_heartbeat_ns.is_none_or(|due| due > now_ns) {
+                return true;
             }
-        }
+            // It would wait for acknowledgements only.
+            if request.is_satisfied() {
+                outlet.status(&request.to, handle, &Status::NoMessages);
+                return false;
+            }
+            outlet.status(&request.to, handle, &heartbeat);
+            request.beat(now_ns);
+            true
+        });
         let Some(push) = consumer.push.as_mut().filter(|push| push.active) else {
             return;
         };

@@ -26,6 +26,11 @@ impl Waiting {
         self.expires_ns.is_some_and(|expires| expires <= now_ns)
     }
 
+    /// It does not wait for more than there was: the time that it gave was for the first message.
+    pub(super) fn is_satisfied(&self) -> bool {
+        self.no_wait && (self.expires_ns.is_none() || self.delivered > 0)
+    }
+
     /// Counts a message of `bytes`; false: the request does not take it, because it is too large for what is left.
     pub(super) fn take(&mut self, bytes: u64) -> bool {
         if let Some(left) = &mut self.bytes_left {
@@ -52,6 +57,14 @@ impl Waiting {
     /// What to say when it ends before it got all.
     pub(super) fn timeout(&self) -> Status {
         Status::RequestTimeout {
+            messages: self.left,
+            bytes: self.bytes_left.unwrap_or(0),
+        }
+    }
+
+    /// What to say when the node stops.
+    pub(super) fn shutdown(&self) -> Status {
+        Status::ServerShutdown {
             messages: self.left,
             bytes: self.bytes_left.unwrap_or(0),
         }

@@ -284,10 +284,14 @@ impl StreamState {
         self.last_ns = place.timestamp_ns;
         if pushed.count > limit(self.config.max_msgs_per_subject) {
             // Mostly it is the only message before that has to go, and where it is needs no look.
+            let mut count = pushed.count;
             if let Some(replaced) = pushed.replaced {
                 self.remove_known(cx, &replaced, message.subject)?;
+                count -= 1;
             }
-            self.enforce_subject_limit(cx, message.subject)?;
+            if count > limit(self.config.max_msgs_per_subject) {
+                self.enforce_subject_limit(cx, message.subject)?;
+            }
         }
         self.enforce_limits(cx)?;
         Ok(seq)

@@ -96,7 +96,10 @@ impl Subjects {
 
     /// Puts what changed into the batch.
     pub(crate) fn save(&self, batch: &mut Batch, group: u32, stream: StreamId) {
-        for (subject, held) in self.held.iter().filter(|(_, held)| held.changed) {
+        let mut changed: Vec<_> = self.held.iter().filter(|(_, held)| held.changed).collect();
+        // In the order of their keys the store takes them faster.
+        changed.sort_unstable_by_key(|(subject, _)| *subject);
+        for (subject, held) in changed {
             let key = subject::key(group, stream, subject);
             match held.gone {
                 true => batch.delete(key),

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mainstem_raft::{Group, GroupMetrics};
 use mainstem_storage::StateStore;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::cleaner::Cleaner;
@@ -113,6 +114,21 @@ impl Streams {
             .chain(data)
             .map(|group| (group.id().0, group.metrics()))
             .collect()
+    }
+
+    /// Tells clients who wait for messages that the node stops. Returns when they have been told, as far as the outlet
+    /// goes; to be called while clients are still connected.
+    pub async fn end_requests(&self) {
+        for lane in &self.lanes {
+            let (tell, told) = oneshot::channel();
+            lane.desk.run(move |engine| {
+                engine.end_all_requests();
+                // Nobody may wait for it any more.
+                let _ = tell.send(());
+            });
+            // An engine that is gone has told already.
+            let _ = told.await;
+        }
     }
 
     /// Ends the service: what was taken in is stored and answered, where each consumer is gets noted exactly, and the

@@ -116,8 +116,8 @@ pub enum Status {
     MessageTooLarge { messages: u64, bytes: u64 },
     /// 409: the bytes that the request asked for are used up.
     BatchCompleted { messages: u64, bytes: u64 },
-    /// 409: the node stops.
-    LeadershipChange,
+    /// 409: the node stops; what the request still wanted.
+    ServerShutdown { messages: u64, bytes: u64 },
     /// 503: there is no such consumer, so nobody answers.
     NoConsumer,
 }

@@ -56,7 +56,7 @@ pub(crate) fn block(
             rest(409, "Message Size Exceeds MaxBytes", *messages, *bytes)
         }
         Status::BatchCompleted { messages, bytes } => rest(409, "Batch Completed", *messages, *bytes),
-        Status::LeadershipChange => plain(409, "Leadership Change"),
+        Status::ServerShutdown { messages, bytes } => rest(409, "Server Shutdown", *messages, *bytes),
         Status::NoConsumer => return no_responders(next().as_bytes()),
     };
     builder.finish()
