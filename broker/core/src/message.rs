@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
 
     /// Bytes of all bodies.
     #[inline]
-    pub(crate) fn body_bytes(&self) -> u64 {
+    pub fn body_bytes(&self) -> u64 {
         self.entries.iter().map(|entry| u64::from(entry.body.len)).sum()
     }
 }

@@ -74,6 +74,12 @@ pub(super) fn record_of(body: &[u8]) -> Result<(StreamId, Record<'_>), InvalidCo
 }
 
 impl<'a> Conditions<'a> {
+    /// Nothing has to hold, and nothing is removed.
+    #[inline]
+    pub fn is_none(&self) -> bool {
+        self.flags() == 0
+    }
+
     fn flags(&self) -> u8 {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         let rollup = match self.rollup {

@@ -21,6 +21,9 @@ const FULL_BYTES: usize = 16 << 20;
 /// Above this, publishes are refused: their publishers were held back, and this came all the same.
 const REFUSE_BYTES: usize = 64 << 20;
 
+/// About what a command has besides its message.
+const OVERHEAD_BYTES: usize = 32;
+
 /// The way into one group, from any thread. Nothing here waits.
 pub(crate) struct Door {
     queue: Arc<Queue<Chunk>>,
@@ -102,13 +105,13 @@ impl Door {
 }
 
 impl StreamRef {
-    /// Begins to publish what one read of a socket brought.
-    pub fn publishing(&self) -> Publishing<'_> {
+    /// Begins to publish what one read of a socket brought: about so many messages, of so many bytes in all.
+    pub fn publishing(&self, messages: usize, bytes: usize) -> Publishing<'_> {
         Publishing {
             stream: self,
-            commands: Vec::new(),
-            ends: Vec::new(),
-            tickets: Vec::new(),
+            commands: Vec::with_capacity(bytes + messages * OVERHEAD_BYTES),
+            ends: Vec::with_capacity(messages),
+            tickets: Vec::with_capacity(messages),
         }
     }
 }

@@ -385,7 +385,7 @@ impl Bench {
             conn: number,
             reply: Bytes::from_static(b"r"),
         };
-        let mut publishing = stream.publishing();
+        let mut publishing = stream.publishing(1, 0);
         publishing.push(&message, Some(ticket));
         publishing.send();
         number

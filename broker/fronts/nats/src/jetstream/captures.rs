@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use mainstem_core::account::Account;
 use mainstem_core::{Node, Run, Source, Tap, TapId};
 use mainstem_streams::command::StreamId;
@@ -80,17 +81,22 @@ struct StreamTap {
 
 impl Tap for StreamTap {
     fn take(&self, source: Source, run: &Run<'_>) {
-        let mut publishing = self.stream.publishing();
+        let messages = run.entries.len();
+        let bytes = run.body_bytes() as usize + messages * run.subject.len();
+        let mut publishing = self.stream.publishing(messages, bytes);
         let mut refused = Answers::new(&self.account);
+        let replies = replies(run);
+        let mut at = 0;
         for entry in run.entries {
             let (block, payload) = run.bytes(entry.body).split_at(entry.header_len as usize);
-            let reply = run.reply(entry);
+            let reply = replies.slice(at..at + entry.reply.len());
+            at += reply.len();
             let stripped = headers::without_status(block);
             let block = stripped.as_deref().unwrap_or(block);
-            match publish::message(run.subject, reply, block, payload) {
-                Ok(message) => publishing.push(&message, self.ticket(source, reply)),
+            match publish::message(run.subject, &reply, block, payload) {
+                Ok(message) => publishing.push(&message, ticket(source, reply)),
                 Err(error) if reply.is_empty() || self.stream.is_silent() => drop(error),
-                Err(error) => refused.refused(reply, self.stream.name(), &error),
+                Err(error) => refused.refused(&reply, self.stream.name(), &error),
             }
         }
         publishing.send();
@@ -102,12 +108,20 @@ impl Tap for StreamTap {
     }
 }
 
-impl StreamTap {
-    fn ticket(&self, source: Source, reply: &[u8]) -> Option<Ticket> {
-        (!reply.is_empty()).then(|| Ticket {
-            worker: source.worker,
-            conn: source.conn,
-            reply: bytes::Bytes::copy_from_slice(reply),
-        })
+/// The reply subjects of a run, one after the other: one allocation for all of its tickets.
+fn replies(run: &Run<'_>) -> Bytes {
+    let bytes = run.entries.iter().map(|entry| entry.reply.len()).sum();
+    let mut replies = Vec::with_capacity(bytes);
+    for entry in run.entries {
+        replies.extend_from_slice(run.reply(entry));
     }
+    replies.into()
+}
+
+fn ticket(source: Source, reply: Bytes) -> Option<Ticket> {
+    (!reply.is_empty()).then(|| Ticket {
+        worker: source.worker,
+        conn: source.conn,
+        reply,
+    })
 }
