@@ -142,12 +142,15 @@ impl Applier {
         }
         self.log.durable(last.index).await?;
         let mut batch = Batch::default();
-        self.machine.checkpoint(&mut batch);
+        self.machine.checkpoint(&mut batch)?;
         batch.put(
             applied_key(self.group),
             codec::encode_applied(&self.applied).to_vec(),
         );
-        self.state.write(batch)?;
+        // A full disk or a stall of the store holds this group up, and not the others of this thread.
+        let state = self.state.clone();
+        let written = tokio::task::spawn_blocking(move || state.write(batch)).await;
+        written.unwrap_or_else(|_| Err(StorageError::Io("writing rows did not end".into())))?;
         self.machine.written();
         self.written = Some(last);
         Ok(())

@@ -105,9 +105,17 @@ pub fn encode_entry(entry: Entry) -> Bytes {
     buffer.freeze()
 }
 
+/// Spare room that is not worth a copy.
+const SPARE_BYTES: usize = 64;
+
+/// The log keeps the buffer as long as it keeps the entry, and counts what is in it: one that is mostly empty is not kept.
 fn writable(data: Bytes) -> BytesMut {
+    let fits = |buffer: &BytesMut| {
+        let spare = buffer.capacity() - buffer.len();
+        (ROOM..=ROOM + SPARE_BYTES.max(buffer.len() / 4)).contains(&spare)
+    };
     match data.try_into_mut() {
-        Ok(buffer) if buffer.capacity() - buffer.len() >= ROOM => buffer,
+        Ok(buffer) if fits(&buffer) => buffer,
         Ok(buffer) => copied(&buffer),
         Err(shared) => copied(&shared),
     }

@@ -80,7 +80,7 @@ impl Group {
     }
 
     fn hand_over(&self, data: Bytes) -> Result<(Option<Sending>, Answer), ProposeError> {
-        if let Some(reason) = self.log.is_full() {
+        if let Some(reason @ StorageError::ReadOnly(_)) = self.log.is_full() {
             return Err(ProposeError::Refused(reason));
         }
         let raft = self.raft.clone().ok_or(ProposeError::Stopped)?;
@@ -97,6 +97,12 @@ impl Group {
             Poll::Ready(Err(_)) => Err(ProposeError::Stopped),
             Poll::Pending => Ok((Some(sending), answer)),
         }
+    }
+
+    /// Why nothing should be proposed that makes the store larger; `None`: there is room. Such a proposal is not refused:
+    /// whoever removes something needs some room, too.
+    pub fn is_full(&self) -> Option<StorageError> {
+        self.log.is_full()
     }
 
     pub fn is_leader(&self) -> bool {

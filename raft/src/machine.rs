@@ -23,7 +23,10 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Puts all rows that changed since the last call into the batch. The next call is [`written`](Machine::written):
     /// until then the state store does not have these rows, so they must not be read from there.
-    fn checkpoint(&self, batch: &mut Batch);
+    ///
+    /// After an error nothing of the batch is written, and the group stops: rows that are not all there must not pass for
+    /// what the log says.
+    fn checkpoint(&self, batch: &mut Batch) -> Result<(), StorageError>;
 
     /// The last checkpoint's rows can be read from the state store: what holds them in RAM may be dropped.
     fn written(&self);

@@ -144,21 +144,33 @@ async fn damage_in_what_a_start_reads_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_and_recovers() {
+async fn a_full_disk_is_said_and_what_removes_goes_on() {
     let disk = Disk::new();
     let (group, ledger) = start(&disk, Kept::Synced).await.unwrap();
     disk.set_full(Some(StorageError::Full {
         free_bytes: 1,
         mark_bytes: 2,
     }));
-    let refused = group.propose(number(1)).await;
-    assert!(matches!(
-        refused,
-        Err(ProposeError::Refused(StorageError::Full { .. }))
-    ));
+    assert!(matches!(group.is_full(), Some(StorageError::Full { .. })));
+    group.propose(number(1)).await.unwrap();
     disk.set_full(None);
+    assert_eq!(group.is_full(), None);
     group.propose(number(2)).await.unwrap();
-    assert_eq!(ledger.numbers(), [2]);
+    assert_eq!(ledger.numbers(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_fails_is_not_taken_for_one() {
+    let disk = Disk::new();
+    let (group, ledger) = start(&disk, Kept::Synced).await.unwrap();
+    group.propose(number(1)).await.unwrap();
+    ledger.fail_checkpoints(true);
+    assert!(group.checkpoint().await.is_err());
+    drop((group, ledger));
+    // The rows stand where they stood, so the entry is applied again.
+    let disk = Disk::from(disk.crash((100, 100)));
+    let (_, ledger) = start(&disk, Kept::Synced).await.unwrap();
+    assert_eq!(ledger.numbers(), [1]);
 }
 
 #[tokio::test]

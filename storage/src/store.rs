@@ -12,7 +12,7 @@ use crate::group::Found;
 use crate::log::{GroupId, LogStore, StorageError};
 use crate::metrics::{Snapshot, Written};
 use crate::options::Options;
-use crate::rocks::clean::census;
+use crate::rocks::clean::segments;
 use crate::rocks::db::{self, Access, LogDb};
 use crate::rocks::error::storage_error;
 use crate::rocks::log::{Parts, RocksLog};
@@ -95,8 +95,7 @@ impl Storage {
         let shared = self.rocks_log.shared();
         let metrics = &shared.metrics;
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let segments = census(&self.rocks_log);
-        let runs = segments.values().flatten().map(|piece| piece.run.bytes);
+        let (segments, segment_bytes) = segments(&self.rocks_log);
         Snapshot {
             sync_ns: metrics.sync_ns.read(),
             batch_bytes: metrics.batch_bytes.read(),
@@ -115,9 +114,9 @@ impl Storage {
             tail_hits: read(&metrics.tail_hits),
             cache_hits: read(&metrics.cache_hits),
             disk_reads: read(&metrics.disk_reads),
-            segments: segments.len() as u64,
+            segments,
             segments_freed: read(&metrics.segments_freed),
-            segment_bytes: runs.sum(),
+            segment_bytes,
             free_bytes: read(&metrics.free_bytes),
         }
     }

@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
         self.machine.apply(index, &data)?;
         if self.machine.dirty_bytes() > CHECKPOINT_BYTES {
             let mut batch = Batch::default();
-            self.machine.checkpoint(&mut batch);
+            self.machine.checkpoint(&mut batch)?;
             self.rows_bytes += batch.bytes;
             self.store.state.write(batch)?;
             self.machine.written();

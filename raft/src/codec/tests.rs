@@ -26,6 +26,20 @@ fn payloads() -> impl Strategy<Value = EntryPayload<Data, u64, BasicNode>> {
     ]
 }
 
+#[test]
+fn an_entry_keeps_no_more_than_it_needs() {
+    for len in [1, 100, 5000, 60_000] {
+        let mut data = BytesMut::with_capacity(70_000);
+        data.resize(len, 7);
+        let entry = Entry::new(
+            LogId::new(LeaderId { term: 1, node_id: 1 }, 1),
+            EntryPayload::Normal(Data(data.freeze())),
+        );
+        let kept = encode_entry(entry).try_into_mut().unwrap().capacity();
+        assert!(kept <= len * 5 / 4 + 200, "{kept} for {len}");
+    }
+}
+
 proptest! {
     #[test]
     fn entries_round_trip(id in log_id(), payload in payloads()) {

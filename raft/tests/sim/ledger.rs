@@ -19,6 +19,7 @@ struct Inner {
     /// Handed over by `checkpoint`, and not yet said to be written.
     handed: Option<usize>,
     last_index: u64,
+    fails: bool,
 }
 
 impl Ledger {
@@ -46,6 +47,11 @@ impl Ledger {
         })
     }
 
+    /// From now on checkpoints fail half-way.
+    pub fn fail_checkpoints(&self, fails: bool) {
+        self.inner.lock().unwrap().fails = fails;
+    }
+
     pub fn numbers(&self) -> Vec<u64> {
         self.inner.lock().unwrap().numbers.clone()
     }
@@ -68,7 +74,7 @@ impl Machine for Ledger {
         Ok(Box::new((number, inner.numbers.len())))
     }
 
-    fn checkpoint(&self, batch: &mut Batch) {
+    fn checkpoint(&self, batch: &mut Batch) -> Result<(), StorageError> {
         let mut inner = self.inner.lock().unwrap();
         assert_eq!(inner.handed, None, "a checkpoint before the last one was written");
         for at in inner.written..inner.numbers.len() {
@@ -77,7 +83,11 @@ impl Machine for Ledger {
                 inner.numbers[at].to_le_bytes().to_vec(),
             );
         }
+        if inner.fails {
+            return Err(StorageError::Io("a row can not be read".into()));
+        }
         inner.handed = Some(inner.numbers.len());
+        Ok(())
     }
 
     fn written(&self) {

@@ -18,6 +18,8 @@ use crate::directory::{COLD, Run};
 use crate::group::Group;
 use crate::log::{Cleaned, Kept, StorageError};
 
+/// The part of a segment that has to be dead for it to be worth a copy when the disk is full.
+const FULL_GARBAGE: f64 = 0.1;
 /// Entries of a memory group that are looked at while its lock is held.
 const MEMORY_STEP: usize = 256;
 
@@ -80,13 +82,19 @@ impl Cleaner {
     fn find(&self, log: &RocksLog) -> BTreeMap<u64, Vec<Piece>> {
         let shared = log.shared();
         let options = &shared.options;
-        let mut budget = options.clean_bytes;
+        let is_full = shared.space.is_full().is_some();
+        // On a full disk everything that is freed counts, and there is little room for copies.
+        let garbage = if is_full { FULL_GARBAGE } else { options.garbage };
+        let mut budget = match is_full {
+            true => options.clean_bytes.min(options.segment_bytes),
+            false => options.clean_bytes,
+        };
         let mut found = BTreeMap::new();
         for (segment, pieces) in census(log) {
             let bytes: u64 = pieces.iter().map(|piece| piece.run.bytes).sum();
             let live: u64 = pieces.iter().map(|piece| piece.live).sum();
             let dead = bytes.saturating_sub(live);
-            let is_worth_it = dead as f64 >= bytes as f64 * options.garbage && dead > 0;
+            let is_worth_it = dead as f64 >= bytes as f64 * garbage && dead > 0;
             if live > 0 && (!is_worth_it || live > budget) {
                 continue;
             }
@@ -119,8 +127,23 @@ impl Cleaner {
     }
 }
 
+/// How many closed segments there are, and their bytes. Asks no machine.
+pub fn segments(log: &RocksLog) -> (u64, u64) {
+    let active = log.shared().active.load(Ordering::Acquire);
+    let (mut segments, mut bytes) = (BTreeSet::new(), 0);
+    for group in log.shared().groups.load().values() {
+        let state = group.lock();
+        let closed = |run: &&Run| run.is_cold() || run.segment < active;
+        for run in state.runs.iter().filter(closed) {
+            segments.insert(run.segment);
+            bytes += run.bytes;
+        }
+    }
+    (segments.len() as u64, bytes)
+}
+
 /// All closed segments, and what is in each.
-pub fn census(log: &RocksLog) -> BTreeMap<u64, Vec<Piece>> {
+fn census(log: &RocksLog) -> BTreeMap<u64, Vec<Piece>> {
     let active = log.shared().active.load(Ordering::Acquire);
     let mut segments: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
     for group in log.shared().groups.load_full().values() {

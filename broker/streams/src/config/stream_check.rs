@@ -7,6 +7,7 @@ use super::{
     StreamConfig, is_valid_name, metadata_bytes,
 };
 use crate::error::Error;
+use crate::machine::MAX_SEQ;
 use crate::matching;
 
 const DEFAULT_DUPLICATE_WINDOW_NS: i64 = Duration::from_secs(120).as_nanos() as i64;
@@ -39,6 +40,9 @@ impl StreamConfig {
         self.fill_limits(pedantic)?;
         self.fill_times(limits, pedantic)?;
         self.check_policies()?;
+        if self.first_seq > MAX_SEQ {
+            return invalid(format!("first sequence must be at most {MAX_SEQ}"));
+        }
         self.fill_subjects()?;
         if limits.max_bytes_required && self.max_bytes <= 0 {
             return Err(Error::MaxBytesRequired);

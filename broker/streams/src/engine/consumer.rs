@@ -104,6 +104,19 @@ impl News {
         self.given_up.push(seq);
     }
 
+    /// Takes in what was said before and is not committed: what was said since comes on top. Nobody waits for it any
+    /// more, and what was to be reserved is asked for anew.
+    pub(super) fn put_before(&mut self, mut older: News) {
+        // Of a message that is done since, the machine hears in one command that it was pending and that it is done.
+        std::mem::swap(&mut self.pending, &mut older.pending);
+        self.pending.append(&mut older.pending);
+        older.done.append(&mut self.done);
+        self.done = older.done;
+        older.given_up.append(&mut self.given_up);
+        self.given_up = older.given_up;
+        self.moved |= older.moved;
+    }
+
     /// Notes that a range needs nothing any more.
     pub(super) fn range_done(&mut self, first: u64, last: u64) {
         let mut inside = self.pending.split_off(&first);
@@ -172,5 +185,37 @@ impl Consumer {
                 self.floor.consumer = self.floor.consumer.max(first.consumer_seq.saturating_sub(1));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(stream_seq: u64, count: u32) -> command::Pending {
+        command::Pending {
+            stream_seq,
+            consumer_seq: stream_seq,
+            delivered_ns: 1,
+            count,
+        }
+    }
+
+    #[test]
+    fn what_was_not_committed_is_said_again_below_what_came_since() {
+        let mut older = News::default();
+        older.pending.insert(1, pending(1, 1));
+        older.pending.insert(2, pending(2, 1));
+        older.done(3);
+        older.confirm.push(Bytes::from_static(b"r"));
+        older.reserve = 50;
+        let mut news = News::default();
+        news.done(1);
+        news.pending.insert(2, pending(2, 2));
+        news.put_before(older);
+        assert_eq!(news.done, [(3, 3), (1, 1)]);
+        assert_eq!(news.pending[&1], pending(1, 1));
+        assert_eq!(news.pending[&2], pending(2, 2));
+        assert!(news.confirm.is_empty() && news.reserve == 0);
     }
 }

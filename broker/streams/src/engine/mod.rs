@@ -84,6 +84,8 @@ pub(crate) struct Engine {
     /// Those with news for the machine.
     dirty: BTreeSet<Key>,
     proposal: Option<Proposal>,
+    /// Nothing is proposed before this, on the steady clock: the last proposal was not committed.
+    progress_not_before_ns: u64,
     sleep: Option<(u64, Sleep)>,
     /// The steady clock at the begin of the turn.
     now_ns: u64,
@@ -100,6 +102,7 @@ impl Engine {
             timers: Timers::default(),
             dirty: BTreeSet::new(),
             proposal: None,
+            progress_not_before_ns: 0,
             sleep: None,
             now_ns: 0,
         }

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, News};
@@ -31,8 +30,7 @@ pub(super) struct Proposal {
 struct Proposed {
     key: Key,
     account: std::sync::Arc<str>,
-    reserve: u64,
-    confirm: Vec<Bytes>,
+    news: News,
 }
 
 impl Engine {
@@ -70,6 +68,10 @@ impl Engine {
         if self.proposal.is_some() || self.dirty.is_empty() {
             return false;
         }
+        if self.now_ns < self.progress_not_before_ns {
+            self.timers.no_later(Timer::Progress, self.progress_not_before_ns);
+            return false;
+        }
         if !lazy && !self.dirty.iter().any(urgent) {
             self.timers.no_later(Timer::Progress, self.now_ns + LAZY_NS);
             return false;
@@ -87,8 +89,7 @@ impl Engine {
             consumers.push(Proposed {
                 key,
                 account: consumer.handle.stream().account().clone(),
-                reserve: news.reserve,
-                confirm: news.confirm,
+                news,
             });
         }
         if ends.is_empty() {
@@ -104,28 +105,36 @@ impl Engine {
         let Some(proposal) = self.proposal.take() else {
             return;
         };
-        // What was not committed is not confirmed: the client asks again, or gets its message again after a restart.
         if !committed {
-            for proposed in proposal.consumers {
-                if let Some(consumer) = self.consumers.get_mut(&proposed.key) {
-                    consumer.reserving = consumer.reserved;
-                    consumer.pace.not_before_ns = self.now_ns + FAILED_NS;
-                }
-                self.arm(proposed.key);
-            }
-            return;
+            return self.take_back(proposal);
         }
-        for proposed in proposal.consumers {
-            for reply in proposed.confirm {
-                self.parts.outlet.confirmed(&proposed.account, reply);
+        for Proposed { key, account, news } in proposal.consumers {
+            for reply in news.confirm {
+                self.parts.outlet.confirmed(&account, reply);
             }
-            if proposed.reserve == 0 {
+            if news.reserve == 0 {
                 continue;
             }
-            if let Some(consumer) = self.consumers.get_mut(&proposed.key) {
-                consumer.reserved = consumer.reserved.max(proposed.reserve);
-                self.make_ready(proposed.key);
+            if let Some(consumer) = self.consumers.get_mut(&key) {
+                consumer.reserved = consumer.reserved.max(news.reserve);
+                self.make_ready(key);
             }
+        }
+    }
+
+    /// What was not committed is said again after a while. If it was committed and nobody knows, that changes nothing.
+    /// It is not confirmed: the client asks again.
+    fn take_back(&mut self, proposal: Proposal) {
+        self.progress_not_before_ns = self.now_ns + FAILED_NS;
+        self.timers.no_later(Timer::Progress, self.progress_not_before_ns);
+        for Proposed { key, news, .. } in proposal.consumers {
+            if let Some(consumer) = self.consumers.get_mut(&key) {
+                consumer.reserving = consumer.reserved;
+                consumer.pace.not_before_ns = self.now_ns + FAILED_NS;
+                consumer.news.put_before(news);
+                self.dirty.insert(key);
+            }
+            self.arm(key);
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use mainstem_record::EntryReader;
 use mainstem_storage::StorageError;
 
+use super::MAX_SEQ;
 use super::publish::Place;
 use super::stream::StreamState;
 use super::view::View;
@@ -178,6 +179,7 @@ impl View {
         stream.note_change(cx, |change| change.configured = true);
         self.streams.remove(&id);
         self.matcher.forget(id);
+        self.places.remove(&id);
         self.delete_rows(id);
         Ok(Outcome::Done { removed })
     }
@@ -199,6 +201,9 @@ impl View {
             return Ok(Outcome::Refused(Error::PurgeFailed(
                 "stream purge not permitted".into(),
             )));
+        }
+        if below_seq > MAX_SEQ {
+            return Ok(Outcome::Refused(Error::BadRequest));
         }
         let filters = match filter {
             "" => Filters::all(),

@@ -41,6 +41,9 @@ pub use view::View;
 use crate::command::StreamId;
 use context::Context;
 
+/// The highest sequence: far beyond what is ever reached, and far enough from where numbers end that none overflows.
+pub(crate) const MAX_SEQ: u64 = 1 << 62;
+
 /// Where a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -128,8 +131,8 @@ impl Machine for GroupMachine {
         Ok(Box::new(outcomes))
     }
 
-    fn checkpoint(&self, batch: &mut Batch) {
-        self.lock().checkpoint(batch);
+    fn checkpoint(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        self.lock().checkpoint(batch)
     }
 
     fn written(&self) {

@@ -53,14 +53,16 @@ impl View {
     }
 
     /// Puts all that changed into the batch.
-    pub(super) fn checkpoint(&mut self, batch: &mut Batch) {
-        if self.broken.is_some() {
-            // What is here is half of an entry: the rows stay as they were.
-            return;
+    ///
+    /// # Errors
+    /// What is here is half of an entry, or a row can not be read: the rows stay as they were.
+    pub(super) fn checkpoint(&mut self, batch: &mut Batch) -> Result<(), StorageError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
         }
         if let Err(error) = self.cx.live.save(&mut self.cx.rows) {
-            self.broken = Some(error);
-            return;
+            self.broken = Some(error.clone());
+            return Err(error);
         }
         // First the rows, whose deleted ranges must not take in what the streams put.
         self.cx.rows.checkpoint(batch);
@@ -69,6 +71,7 @@ impl View {
             stream.save(batch, group);
         }
         batch.put(group::key(group), group::encode(self.last_ns));
+        Ok(())
     }
 
     /// The store has what the last checkpoint put into its batch.

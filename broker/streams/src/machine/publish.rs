@@ -4,10 +4,10 @@ use bytes::Bytes;
 use mainstem_record::Record;
 use mainstem_storage::StorageError;
 
-use super::Position;
 use super::context::Context;
 use super::remove::limit;
 use super::stream::StreamState;
+use super::{MAX_SEQ, Position};
 use crate::command::{Conditions, Outcome, Publish, Rollup};
 use crate::config::{Discard, Retention, Storage};
 use crate::error::{Error, StoreRefusal};
@@ -95,6 +95,9 @@ impl StreamState {
         }
         if let Some(error) = self.check_size(&message) {
             return Ok(Outcome::Refused(error));
+        }
+        if self.last_seq > MAX_SEQ - u64::from(message.count) {
+            return Ok(Outcome::Refused(Error::StoreFailed(StoreRefusal::MaxMsgs)));
         }
         let is_wanted = self.config.retention != Retention::Interest
             || self

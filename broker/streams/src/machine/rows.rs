@@ -22,8 +22,8 @@ pub(crate) struct Rows {
     store: Arc<dyn StateStore>,
     /// Changes; `None`: deleted.
     changed: BTreeMap<Vec<u8>, Option<Bytes>>,
-    /// Ranges of keys whose rows in the store are deleted.
-    cut: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Ranges of keys whose rows in the store are deleted, from where they begin to where they end. None overlaps.
+    cut: BTreeMap<Vec<u8>, Vec<u8>>,
     changed_bytes: usize,
 }
 
@@ -33,7 +33,7 @@ impl Rows {
             group,
             store,
             changed: BTreeMap::new(),
-            cut: Vec::new(),
+            cut: BTreeMap::new(),
             changed_bytes: 0,
         }
     }
@@ -90,8 +90,21 @@ impl Rows {
         for key in keys {
             self.changed.remove(&key);
         }
+        if self.is_cut(prefix) {
+            return;
+        }
+        // Ranges of prefixes are apart, or one is in the other.
+        let range = (Bound::Included(prefix), Bound::Excluded(end.as_slice()));
+        let inside: Vec<_> = self
+            .cut
+            .range::<[u8], _>(range)
+            .map(|(from, _)| from.clone())
+            .collect();
+        for from in inside {
+            self.cut.remove(&from);
+        }
         self.changed_bytes += 2 * prefix.len() + OVERHEAD;
-        self.cut.push((prefix.to_vec(), end));
+        self.cut.insert(prefix.to_vec(), end);
     }
 
     /// The first row at or after `key` whose key begins with `prefix`.
@@ -229,7 +242,8 @@ impl Rows {
     }
 
     fn cut_from(&self, key: &[u8]) -> Option<&[u8]> {
-        let holds = |(from, to): &&(Vec<u8>, Vec<u8>)| key >= from.as_slice() && key < to.as_slice();
-        self.cut.iter().find(holds).map(|(from, _)| from.as_slice())
+        let range = (Bound::Unbounded, Bound::Included(key));
+        let (from, to) = self.cut.range::<[u8], _>(range).next_back()?;
+        (key < to.as_slice()).then_some(from.as_slice())
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mainstem_storage::{Batch, StorageError};
 
-use super::Position;
 use super::consumer::ConsumerState;
 use super::context::{Change, Context};
 use super::deleted::Deleted;
@@ -14,6 +13,7 @@ use super::msg_ids::MsgIds;
 use super::rows::Rows;
 use super::runs::Runs;
 use super::subjects::Subjects;
+use super::{MAX_SEQ, Position};
 use crate::command::{ConsumerId, StreamId};
 use crate::config::StreamConfig;
 use crate::keys::stream::{self, StateRow, StreamRow};
@@ -52,7 +52,7 @@ pub struct StreamState {
 
 impl StreamState {
     pub(super) fn new(id: StreamId, account: &str, config: StreamConfig, created_ns: u64) -> Self {
-        let first_seq = config.first_seq.max(1);
+        let first_seq = config.first_seq.clamp(1, MAX_SEQ);
         let state = StateRow {
             first_seq,
             last_seq: first_seq - 1,

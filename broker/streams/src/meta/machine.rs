@@ -138,19 +138,23 @@ impl Machine for MetaMachine {
         Ok(Box::new(outcome))
     }
 
-    fn checkpoint(&self, batch: &mut Batch) {
-        let mut state = self.lock();
-        for id in std::mem::take(&mut state.dirty) {
+    fn checkpoint(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        let state = self.lock();
+        for &id in &state.dirty {
             match state.names.get(StreamId(id)) {
                 Some(placed) => batch.put(rows::stream_key(self.group, StreamId(id)), rows::encode(&placed)),
                 None => batch.delete(rows::stream_key(self.group, StreamId(id))),
             }
         }
         batch.put(rows::next_id_key(self.group), rows::encode_next_id(state.next_id));
-        state.dirty_bytes = 0;
+        Ok(())
     }
 
-    fn written(&self) {}
+    fn written(&self) {
+        let mut state = self.lock();
+        state.dirty.clear();
+        state.dirty_bytes = 0;
+    }
 
     fn dirty_bytes(&self) -> usize {
         self.lock().dirty_bytes

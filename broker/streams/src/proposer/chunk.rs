@@ -80,9 +80,14 @@ impl Chunk {
         self.ends.len()
     }
 
+    /// Publishes of clients.
+    pub(crate) fn is_published(&self) -> bool {
+        matches!(self.waiters, Waiters::Publishers { .. })
+    }
+
     /// A caller's commands stay together.
     pub(crate) fn may_be_cut(&self) -> bool {
-        matches!(self.waiters, Waiters::Publishers { .. })
+        self.is_published()
     }
 
     pub(crate) fn command(&self, number: usize) -> &[u8] {

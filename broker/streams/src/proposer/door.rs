@@ -38,15 +38,16 @@ impl Door {
         })
     }
 
-    /// The task that proposes what comes in here.
+    /// The task that proposes what comes in here. `on_disk`: what is published is refused when the disk is full.
     pub(crate) fn proposer(
         &self,
         group: Arc<Group>,
         clock: Arc<dyn Clock>,
+        on_disk: bool,
         last_timestamp_ns: u64,
     ) -> Proposer {
         let (queue, outlet) = (Arc::clone(&self.queue), Arc::clone(&self.outlet));
-        Proposer::new(queue, group, outlet, clock, last_timestamp_ns)
+        Proposer::new(queue, group, outlet, clock, on_disk, last_timestamp_ns)
     }
 
     /// So much waits that publishers are to be held back.

@@ -39,6 +39,8 @@ pub(crate) struct Proposer {
     group: Arc<Group>,
     outlet: Arc<dyn Outlet>,
     clock: Arc<dyn Clock>,
+    /// What is published takes room on the disk.
+    on_disk: bool,
     /// A chunk of which some commands are in an entry already.
     begun: Option<(Chunk, usize)>,
     flights: FuturesOrdered<Flight>,
@@ -51,6 +53,7 @@ impl Proposer {
         group: Arc<Group>,
         outlet: Arc<dyn Outlet>,
         clock: Arc<dyn Clock>,
+        on_disk: bool,
         last_timestamp_ns: u64,
     ) -> Self {
         Self {
@@ -58,6 +61,7 @@ impl Proposer {
             group,
             outlet,
             clock,
+            on_disk,
             begun: None,
             flights: FuturesOrdered::new(),
             last_timestamp_ns,
@@ -131,10 +135,21 @@ impl Proposer {
     /// Makes one entry of what waits, and proposes it.
     fn start(&mut self) {
         self.last_timestamp_ns = self.last_timestamp_ns.max(self.clock.wall_ns());
-        let mut entry = EntryBuilder::with_capacity(self.last_timestamp_ns, ENTRY_BYTES + 4096);
+        let begun_bytes = self.begun.as_ref().map_or(0, |(chunk, _)| chunk.bytes());
+        let expected_bytes = begun_bytes + self.queue.waiting_bytes();
+        let room = expected_bytes.min(ENTRY_BYTES + 4096);
+        let mut entry = EntryBuilder::with_capacity(self.last_timestamp_ns, room);
         let mut waiters = Vec::new();
         let mut bytes = 0;
+        let full = self.group.is_full().filter(|_| self.on_disk);
         while let Some((mut chunk, from)) = self.begun.take().or_else(|| Some((self.queue.pop()?, 0))) {
+            // What removes messages goes on: it makes room.
+            if let Some(reason) = full.as_ref().filter(|_| chunk.is_published()) {
+                let mut answers = Answers::new(&*self.outlet);
+                answers.refuse(chunk.into_waiters(), &Error::from(reason.clone()));
+                answers.send();
+                continue;
+            }
             let room = ENTRY_BYTES.saturating_sub(bytes);
             let rest = chunk.len() - from;
             let count = match chunk.may_be_cut() {
@@ -153,6 +168,9 @@ impl Proposer {
             if bytes >= ENTRY_BYTES || self.begun.is_some() {
                 break;
             }
+        }
+        if waiters.is_empty() {
+            return;
         }
         let proposal = self.group.propose(entry.finish());
         self.flights.push_back(Box::pin(async move {

@@ -29,6 +29,7 @@ pub(super) struct Lane {
     pub(super) log: Arc<dyn mainstem_storage::LogStore>,
     pub(super) door: Arc<Door>,
     pub(super) desk: Desk,
+    pub(super) on_disk: bool,
 }
 
 impl Lane {

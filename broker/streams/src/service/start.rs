@@ -188,6 +188,7 @@ async fn open_lane(
         log: Arc::clone(log),
         door: Door::new(Arc::clone(outlet)),
         desk,
+        on_disk: kept != Kept::Memory,
     })
 }
 
@@ -215,7 +216,7 @@ fn start_proposers(lanes: &[Lane], clock: &Arc<dyn Clock>) -> Vec<tokio::task::J
         let last_ns = lane.machine.with(|view| view.last_timestamp_ns());
         let proposer = lane
             .door
-            .proposer(Arc::clone(&lane.group), Arc::clone(clock), last_ns);
+            .proposer(Arc::clone(&lane.group), Arc::clone(clock), lane.on_disk, last_ns);
         tokio::spawn(proposer.run())
     };
     lanes.iter().map(start).collect()

@@ -46,6 +46,9 @@ impl Streams {
         }
         self.check_room(account, &config, 0)?;
         let lane = self.lane_for(&config);
+        if let Some(reason) = self.meta_group.is_full() {
+            return Err(reason.into());
+        }
         let placed = self
             .change_names(&MetaCommand::Create {
                 account: account.into(),

@@ -313,7 +313,7 @@ impl Bench {
 
     fn checkpoint(&mut self) {
         let mut batch = Batch::default();
-        self.machine.checkpoint(&mut batch);
+        self.machine.checkpoint(&mut batch).unwrap();
         self.state.write(batch).unwrap();
         self.machine.written();
         self.applied = self.index;
@@ -492,6 +492,54 @@ proptest! {
     fn as_the_model(steps in prop::collection::vec(step(), 1..150)) {
         run(&steps);
     }
+}
+
+#[test]
+fn sequences_end_before_numbers_do() {
+    let mut bench = Bench::new();
+    let stream = StreamId(0);
+    let limited = StreamConfig {
+        max_msgs: 1,
+        ..config(0, stream)
+    };
+    let create = Command::CreateStream {
+        stream,
+        account: "A".into(),
+        config: StreamConfig {
+            first_seq: u64::MAX,
+            ..limited
+        },
+    };
+    let publish = |bench: &mut Bench| {
+        let mut entry = EntryBuilder::new(1);
+        let publish = Publish {
+            conditions: Conditions::default(),
+            record: Record::Native(Native {
+                subject: b"a.b",
+                ..Native::default()
+            }),
+        };
+        entry.push_with(|out| publish.encode(stream, out));
+        bench.apply(entry)
+    };
+    let apply = |bench: &mut Bench, command: &Command| {
+        let mut entry = EntryBuilder::new(1);
+        entry.push_with(|out| command.encode(out));
+        bench.apply(entry)
+    };
+    apply(&mut bench, &create);
+    assert_eq!(publish(&mut bench), [Outcome::Stored { seq: super::MAX_SEQ }]);
+    for _ in 0..2 {
+        assert!(matches!(publish(&mut bench)[..], [Outcome::Refused(_)]));
+    }
+    let purge = Command::Purge {
+        stream,
+        filter: String::new().into(),
+        below_seq: u64::MAX,
+        keep: 0,
+    };
+    assert!(matches!(apply(&mut bench, &purge)[..], [Outcome::Refused(_)]));
+    bench.checkpoint();
 }
 
 #[test]
