@@ -174,3 +174,26 @@ async fn a_disk_that_is_nearly_full_refuses_and_recovers() -> Result<()> {
 async fn a_disk_without_any_room_refuses_and_recovers() -> Result<()> {
     fills_and_recovers(0).await
 }
+
+/// What removes messages is taken on a full disk, and makes room without anybody else's help.
+async fn purge_and_recover(server: &mut Server) -> Result<()> {
+    let mut api = Api::open(server).await?;
+    api.stream("full", json!({})).await?;
+    let last = until_refused(&mut api, 1).await?;
+    core_goes_on(server).await?;
+    api.done("STREAM.PURGE.full", &json!({})).await?;
+    until_stored(&mut api, last + 1).await?;
+    let state = api.state("full").await?;
+    ensure!(state["messages"] == 1, "{state}");
+    Ok(())
+}
+
+#[tokio::test]
+#[cfg_attr(not(can_mount), ignore = "mounting a file system needs root")]
+async fn a_purge_makes_room() -> Result<()> {
+    let launch = Launch::jetstream(&binaries::broker()?, "")?;
+    let _mount = Mount::new(launch.folder(), 700)?;
+    let mut server = launch.start()?;
+    let done = purge_and_recover(&mut server).await;
+    done.with_context(|| server.log())
+}
