@@ -17,7 +17,7 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Blocks of rows that are kept in RAM, their indexes and filters included.
     pub state_cache_bytes: usize,
-    /// Written rows are flushed at this size.
+    /// Written rows are flushed at this size. After a crash, what they stand for is applied again.
     pub state_buffer_bytes: usize,
     /// The share of dead bytes from which on the rest of a segment is copied forward, 0 to 1.
     pub garbage: f64,
@@ -54,7 +54,7 @@ impl Default for Options {
             tail_bytes: 64 << 20,
             cache_bytes: 16 << 20,
             state_cache_bytes: 64 << 20,
-            state_buffer_bytes: 32 << 20,
+            state_buffer_bytes: 16 << 20,
             garbage: 0.5,
             clean_bytes: 256 << 20,
             mark_bytes: 256 << 20,

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use crate::address::Address;
 use crate::compare;
+use crate::stored::Limits;
 use crate::units::{Sides, parse_bytes, parse_duration};
 
 /// Measure a NATS broker with a load that costs less than the broker.
@@ -119,6 +120,8 @@ pub(crate) enum Work {
         #[arg(long, value_name = "count", default_value_t = 1)]
         streams: usize,
         #[command(flatten)]
+        limits: Limits,
+        #[command(flatten)]
         common: Common,
         #[command(flatten)]
         kept: Kept,
@@ -127,8 +130,14 @@ pub(crate) enum Work {
     Put {
         #[arg(long, value_name = "count", default_value_t = 16)]
         clients: usize,
+        /// Values that each client has under way
+        #[arg(long, value_name = "count", default_value_t = 1)]
+        outstanding: usize,
         #[arg(long, value_name = "count", default_value_t = 1000)]
         keys: usize,
+        /// Keys at random, and not in turn
+        #[arg(long)]
+        random: bool,
         #[command(flatten)]
         common: Common,
         #[command(flatten)]

@@ -185,6 +185,7 @@ impl Work {
                 publishers,
                 outstanding,
                 streams,
+                limits,
                 common,
                 kept,
             } => {
@@ -192,15 +193,26 @@ impl Work {
                     publishers,
                     outstanding,
                     streams,
+                    limits,
                 };
                 (common, kept.job(work))
             }
             Self::Put {
                 clients,
+                outstanding,
                 keys,
+                random,
                 common,
                 kept,
-            } => (common, kept.job(stored::Work::Put { clients, keys })),
+            } => {
+                let work = stored::Work::Put {
+                    clients,
+                    outstanding,
+                    keys,
+                    at_random: random,
+                };
+                (common, kept.job(work))
+            }
             Self::Get {
                 clients,
                 keys,
@@ -341,6 +353,10 @@ mod tests {
                 "1 publishing, 500 under way, 128 B, 10,000 streams in turn, in memory",
             ),
             ("put --clients 64 --keys 5", "KV put, 64 clients, 5 keys, 128 B"),
+            (
+                "put --outstanding 9 --random",
+                "KV put, 16 clients, 9 under way each, 1,000 keys at random, 128 B",
+            ),
             ("get", "KV get, 16 clients, 1,000 keys, 128 B"),
             ("replay --stored 10", "ordered replay of 10 x 128 B"),
             (

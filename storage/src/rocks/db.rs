@@ -25,7 +25,7 @@ pub const META: &str = "meta";
 
 /// WAL files that are kept for writing again: a block that is overwritten is synced faster than one that is new.
 const RECYCLED_WALS: usize = 4;
-/// Blocks of the log's index that are kept. Frames have a cache of their own.
+/// Blocks of the log that RocksDB keeps: half of it is the indexes' alone. Frames have a cache of their own.
 const INDEX_CACHE: usize = 8 << 20;
 
 /// How a database is opened.
@@ -158,8 +158,16 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
+    /// For reading many, which leaves RocksDB's cache to the index.
     pub fn rows(&self) -> DBRawIterator<'a> {
-        self.db.raw_iterator_cf_opt(self.family, frame_reads())
+        let mut reads = ReadOptions::default();
+        reads.fill_cache(false);
+        self.db.raw_iterator_cf_opt(self.family, reads)
+    }
+
+    /// For looking at one place. Without filling the cache, RocksDB would read a file's index anew for each.
+    pub fn lookup(&self) -> DBRawIterator<'a> {
+        self.db.raw_iterator_cf_opt(self.family, ReadOptions::default())
     }
 
     /// Deletes the files in which nothing but these segments is, as far as they have left level 0.
@@ -189,13 +197,6 @@ fn find<'a>(db: &'a DB, name: &str, folder: &Path) -> Result<&'a ColumnFamily, S
         offset: 0,
         what: format!("the column family `{name}` is missing"),
     })
-}
-
-/// Reads that leave RocksDB's cache to the index.
-fn frame_reads() -> ReadOptions {
-    let mut reads = ReadOptions::default();
-    reads.fill_cache(false);
-    reads
 }
 
 /// What both databases have in common.
@@ -249,7 +250,8 @@ fn family_options(base: &rocksdb::Options, name: &str, options: &Options, cache:
         family.set_write_buffer_size(4 << 20);
         return family;
     }
-    family.set_max_write_buffer_number(6);
+    // One is written to while two are flushed; then appends wait for the disk.
+    family.set_max_write_buffer_number(3);
     family.set_target_file_size_base(2 * memtable_bytes(options) as u64);
     // Files are freed once they have left level 0.
     family.set_level_zero_file_num_compaction_trigger(1);

@@ -15,8 +15,8 @@ use crate::group::{Group, Place};
 use crate::log::{Entry, StorageError};
 use crate::metrics::Metrics;
 
-/// Bytes of frames that one look at the disk brings in, besides the one that is asked for.
-const READ_AHEAD: usize = 64 << 10;
+/// Bytes of frames that one look at the disk brings in, the one that is asked for included.
+const READ_AHEAD: usize = 16 << 10;
 
 /// How often a read looks again when cleaning moved the entry under it.
 const MAX_TRIES: u32 = 8;
@@ -130,7 +130,7 @@ impl Reader<'_> {
         }
         self.metrics.disk_reads.fetch_add(1, Ordering::Relaxed);
         let source = self.db.frames(run.is_cold())?;
-        let mut rows = source.rows();
+        let mut rows = source.lookup();
         rows.seek_for_prev(key(run.segment, group.id, index));
         if rows.status().is_err() {
             return self.beside_damage(&source, group, run, index);
@@ -138,6 +138,7 @@ impl Reader<'_> {
         let Some(wanted) = self.take(&source, &rows, group, run)? else {
             return rows.status().map(|()| None).map_err(|error| source.error(&error));
         };
+        // Small frames come together: the one that is asked for next is mostly beside it.
         let mut ahead = wanted.size();
         while ahead < READ_AHEAD {
             rows.next();

@@ -111,7 +111,8 @@ fn db_options(access: Access, options: &Options) -> rocksdb::Options {
     let mut base = base_options(access);
     let cache = Cache::new_lru_cache(options.state_cache_bytes);
     let mut table = BlockBasedOptions::default();
-    table.set_block_size(16 << 10);
+    // Rows are read one by one, anywhere: each read unpacks a block.
+    table.set_block_size(4 << 10);
     table.set_block_cache(&cache);
     table.set_bloom_filter(10.0, false);
     // Indexes and filters are in parts, which come and go with the cache like any block: RAM does not grow with rows.
@@ -126,6 +127,9 @@ fn db_options(access: Access, options: &Options) -> rocksdb::Options {
     base.set_compression_type(DBCompressionType::Lz4);
     base.set_write_buffer_size(options.state_buffer_bytes);
     base.set_max_write_buffer_number(3);
+    // Most rows that are asked for have not changed lately.
+    base.set_memtable_whole_key_filtering(true);
+    base.set_memtable_prefix_bloom_ratio(0.02);
     base.set_target_file_size_base(32 << 20);
     base
 }

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::latency::Steady;
 use crate::publish::Stop;
 use crate::request::Requests;
-use crate::stored::{Stored, Work};
+use crate::stored::{Limits, Stored, Work};
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -125,15 +125,22 @@ pub fn log(duration: Duration, messages: u64) -> Vec<Row> {
         publishers,
         outstanding,
         streams,
+        limits: Limits::default(),
     };
     let (keys, clients) = (KEYS, 16);
+    let put = |clients| Work::Put {
+        clients,
+        outstanding: 1,
+        keys,
+        at_random: false,
+    };
     [
         ("1x500", publish(1, 500, 1), 128),
         ("16x500", publish(16, 500, 1), 128),
         ("16x100-1k", publish(16, 100, 1), 1024),
         ("100x1", publish(100, 1, 1), 128),
-        ("put-16", Work::Put { clients, keys }, 128),
-        ("put-64", Work::Put { clients: 64, keys }, 128),
+        ("put-16", put(clients), 128),
+        ("put-64", put(64), 128),
         ("get-16", Work::Get { clients, keys }, 128),
         ("replay", Work::Replay { messages }, 128),
         (

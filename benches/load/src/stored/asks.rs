@@ -24,6 +24,8 @@ pub struct Asks {
     /// Requests that each has under way.
     pub outstanding: usize,
     pub subjects: Subjects,
+    /// Subjects are picked by chance, and not in turn.
+    pub at_random: bool,
     pub body_bytes: usize,
 }
 
@@ -166,7 +168,7 @@ impl Run<'_> {
         if end.at.is_none_or(|at| now < at) {
             let room = (self.asks.outstanding - asker.in_flight) as u64;
             let count = room.min(end.requests - self.asked);
-            (0..count).for_each(|_| asker.ask(&self.asks.subjects));
+            (0..count).for_each(|_| asker.ask(self.asks));
             self.asked += count;
         }
         asker.write(&self.poll, index, now)
@@ -181,6 +183,7 @@ struct Asker {
     tail: Vec<u8>,
     number: u64,
     next_subject: usize,
+    chance: Box<dyn Iterator<Item = u64>>,
     in_flight: usize,
     out: Vec<u8>,
     asked_at: Instant,
@@ -201,6 +204,7 @@ impl Asker {
             number: 0,
             // Those who ask the same do not go in step.
             next_subject: index * asks.subjects.0.len() / asks.connections,
+            chance: Box::new(numbers(index as u64 + 1)),
             in_flight: 0,
             out: Vec::new(),
             asked_at: Instant::now(),
@@ -208,11 +212,15 @@ impl Asker {
         }
     }
 
-    fn ask(&mut self, subjects: &Subjects) {
+    fn ask(&mut self, asks: &Asks) {
+        let subjects = &asks.subjects.0;
         self.number += 1;
         self.in_flight += 1;
-        self.out.extend_from_slice(&subjects.0[self.next_subject]);
-        self.next_subject = (self.next_subject + 1) % subjects.0.len();
+        self.out.extend_from_slice(&subjects[self.next_subject]);
+        self.next_subject = match asks.at_random {
+            true => (self.chance.next().unwrap_or_default() % subjects.len() as u64) as usize,
+            false => (self.next_subject + 1) % subjects.len(),
+        };
         self.out.extend_from_slice(&self.inbox);
         self.out.extend_from_slice(&digits(self.number));
         self.out.extend_from_slice(&self.tail);
@@ -293,14 +301,19 @@ fn digits(number: u64) -> [u8; NUMBER_DIGITS] {
     digits
 }
 
-/// Letters that do not compress much: xorshift64.
+/// Letters that do not compress much.
 fn noise(seed: u64) -> impl Iterator<Item = u8> {
+    numbers(seed).map(|number| b' ' + number as u8 % 94)
+}
+
+/// Numbers below 2^32 in no order: xorshift64.
+fn numbers(seed: u64) -> impl Iterator<Item = u64> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     std::iter::repeat_with(move || {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
-        b' ' + (x >> 32) as u8 % 94
+        x >> 32
     })
 }
 

@@ -5,6 +5,8 @@ mod asks;
 mod pull;
 mod replay;
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use crate::Target;
@@ -14,7 +16,7 @@ use crate::publish::Stop;
 use crate::report::{Meter, Report, Unit};
 use crate::stored::api::Api;
 use crate::stored::asks::{Asks, Subjects};
-use crate::units::thousands;
+use crate::units::{parse_bytes, parse_duration, thousands, whole_nanoseconds};
 
 /// What is done with streams.
 #[derive(Clone, Debug)]
@@ -35,15 +37,35 @@ pub enum Work {
         publishers: usize,
         outstanding: usize,
         streams: usize,
+        limits: Limits,
     },
-    /// Clients that put values of a bucket, each one at a time, over so many keys.
-    Put { clients: usize, keys: usize },
+    /// Clients that put values of a bucket, each with so many under way, over so many keys: in turn or at random.
+    Put {
+        clients: usize,
+        outstanding: usize,
+        keys: usize,
+        at_random: bool,
+    },
     /// Clients that get them.
     Get { clients: usize, keys: usize },
     /// One client reads a stream of so many messages from its beginning, in order.
     Replay { messages: u64 },
     /// Clients share a consumer, pull batches of 100 and acknowledge each message.
     Pull { clients: usize, messages: u64 },
+}
+
+/// What streams that are published to keep.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Limits {
+    /// What each stream keeps at most
+    #[arg(long, value_name = "bytes", value_parser = parse_bytes)]
+    pub max_bytes: Option<usize>,
+    /// How long each stream keeps a message
+    #[arg(long, value_name = "time", value_parser = parse_duration)]
+    pub max_age: Option<Duration>,
+    /// Streams that have no such limits
+    #[arg(long, value_name = "count", default_value_t = 0)]
+    pub unlimited: usize,
 }
 
 /// Name of the stream, of the bucket, and what subjects begin with.
@@ -71,8 +93,9 @@ impl Stored {
                 publishers,
                 outstanding,
                 streams,
+                limits,
             } => {
-                self.create_streams(&mut api, streams)?;
+                self.create_streams(&mut api, streams, limits)?;
                 let subjects = match streams {
                     1 => Subjects::new(vec![NAME.to_owned()]),
                     _ => Subjects::new((0..streams).map(subject).collect()),
@@ -80,9 +103,15 @@ impl Stored {
                 let asks = self.asks(publishers, outstanding, subjects, self.payload_bytes);
                 asks.measure(target, self.stop, progress, &mut report)?;
             }
-            Work::Put { clients, keys } => {
+            Work::Put {
+                clients,
+                outstanding,
+                keys,
+                at_random,
+            } => {
                 self.create_bucket(&mut api)?;
-                let asks = self.asks(clients, 1, put_subjects(keys), self.payload_bytes);
+                let mut asks = self.asks(clients, outstanding, put_subjects(keys), self.payload_bytes);
+                asks.at_random = at_random;
                 asks.measure(target, self.stop, progress, &mut report)?;
             }
             Work::Get { clients, keys } => {
@@ -125,11 +154,13 @@ impl Stored {
                 publishers,
                 outstanding: 1,
                 streams: 1,
+                ..
             } => format!("{publishers} publishing one at a time, {size} B{place}"),
             Work::Publish {
                 publishers,
                 outstanding,
                 streams,
+                ..
             } => {
                 let many = match streams {
                     1 => String::new(),
@@ -137,9 +168,19 @@ impl Stored {
                 };
                 format!("{publishers} publishing, {outstanding} under way, {size} B{many}{place}")
             }
-            Work::Put { clients, keys } => {
+            Work::Put {
+                clients,
+                outstanding,
+                keys,
+                at_random,
+            } => {
+                let each = match outstanding {
+                    1 => String::new(),
+                    count => format!(", {count} under way each"),
+                };
+                let order = if *at_random { " at random" } else { "" };
                 format!(
-                    "KV put, {clients} clients, {} keys, {size} B{place}",
+                    "KV put, {clients} clients{each}, {} keys{order}, {size} B{place}",
                     thousands(*keys as u64)
                 )
             }
@@ -164,6 +205,7 @@ impl Stored {
             connections,
             outstanding,
             subjects,
+            at_random: false,
             body_bytes,
         }
     }
@@ -172,19 +214,25 @@ impl Stored {
         if self.in_memory { "memory" } else { "file" }
     }
 
-    fn create_streams(&self, api: &mut Api, streams: usize) -> Result<()> {
+    fn create_streams(&self, api: &mut Api, streams: usize, limits: Limits) -> Result<()> {
         ensure!(streams > 0, "there is no stream");
-        let create = |name: String, subject: String| {
+        let create = |at: usize, name: String, subject: String| {
+            let is_limited = at + limits.unlimited < streams;
+            let max_age = limits.max_age.filter(|_| is_limited).map_or(0, whole_nanoseconds);
+            let max_bytes = limits
+                .max_bytes
+                .filter(|_| is_limited)
+                .map_or(-1, |bytes| bytes as i64);
             let config = serde_json::json!({
                 "name": name, "subjects": [subject], "storage": self.storage(), "retention": "limits",
-                "discard": "old", "max_age": 0, "max_msgs": -1, "max_bytes": -1, "num_replicas": 1,
+                "discard": "old", "max_age": max_age, "max_msgs": -1, "max_bytes": max_bytes, "num_replicas": 1,
             });
             (format!("$JS.API.STREAM.CREATE.{name}"), config)
         };
         let requests = match streams {
-            1 => vec![create(NAME.to_owned(), NAME.to_owned())],
+            1 => vec![create(0, NAME.to_owned(), NAME.to_owned())],
             _ => (0..streams)
-                .map(|at| create(format!("{NAME}{at}"), subject(at)))
+                .map(|at| create(at, format!("{NAME}{at}"), subject(at)))
                 .collect(),
         };
         api.request_all(&requests)
@@ -203,7 +251,7 @@ impl Stored {
 
     /// A stream with so many messages.
     fn prepare(&self, target: &Target, api: &mut Api, messages: u64) -> Result<()> {
-        self.create_streams(api, 1)?;
+        self.create_streams(api, 1, Limits::default())?;
         self.fill(target, FILLERS, Subjects::new(vec![NAME.to_owned()]), messages)
     }
 
