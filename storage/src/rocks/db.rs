@@ -13,6 +13,7 @@ use rocksdb::{
 };
 
 use super::error::storage_error;
+use crate::directory::Run;
 use crate::folder::Folder;
 use crate::frame::key;
 use crate::log::{GroupId, StorageError};
@@ -104,6 +105,7 @@ impl LogDb {
         };
         Ok(Frames {
             db,
+            name,
             family: find(db, name, folder)?,
             folder,
         })
@@ -153,6 +155,7 @@ impl LogDb {
 /// Frames of hot or of cold segments.
 pub struct Frames<'a> {
     db: &'a DB,
+    name: &'static str,
     family: &'a ColumnFamily,
     folder: &'a Path,
 }
@@ -170,6 +173,14 @@ impl<'a> Frames<'a> {
         deleted.map_err(|error| self.error(&error))
     }
 
+    /// What its files span, by what the database says of them.
+    pub fn files(&self) -> Result<Files, StorageError> {
+        let files = self.db.live_files().map_err(|error| self.error(&error))?;
+        let of_family = files.into_iter().filter(|file| file.column_family_name == self.name);
+        let spans = of_family.filter_map(|file| Some((file.start_key?, file.end_key?)));
+        Ok(Files::new(spans.collect()))
+    }
+
     pub fn error(&self, error: &rocksdb::Error) -> StorageError {
         storage_error(self.folder, error)
     }
@@ -180,6 +191,28 @@ impl<'a> Frames<'a> {
             offset: 0,
             what,
         }
+    }
+}
+
+/// First and last keys of files, ordered by the first; the last ones are those of all files up to there.
+pub struct Files(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Files {
+    fn new(mut spans: Vec<(Vec<u8>, Vec<u8>)>) -> Files {
+        spans.sort();
+        for at in 1..spans.len() {
+            if spans[at].1 < spans[at - 1].1 {
+                spans[at].1 = spans[at - 1].1.clone();
+            }
+        }
+        Files(spans)
+    }
+
+    /// Whether some file spans keys of the run's frames. `false`: it may still be in RAM.
+    pub fn may_hold(&self, group: GroupId, run: &Run) -> bool {
+        let (first, last) = (key(run.segment, group, 0), key(run.segment, group, run.last));
+        let before = self.0.partition_point(|(start, _)| start.as_slice() <= last.as_slice());
+        before > 0 && self.0[before - 1].1.as_slice() >= first.as_slice()
     }
 }
 
