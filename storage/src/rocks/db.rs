@@ -37,6 +37,14 @@ pub enum Access {
     Write,
     /// Nothing on disk is touched.
     Read,
+    /// The same, with files that can not be opened: what is in them is an error when it is asked for.
+    Salvage,
+}
+
+impl Access {
+    pub fn is_read(self) -> bool {
+        matches!(self, Access::Read | Access::Salvage)
+    }
 }
 
 /// The log's databases, open.
@@ -58,7 +66,9 @@ impl LogDb {
         let base = db_options(access, options);
         let families = [HOT, META].map(|name| (name, family_options(&base, name, options, &cache)));
         let opened = match access {
-            Access::Read => DB::open_cf_with_opts_for_read_only(&base, &path, families, false),
+            Access::Read | Access::Salvage => {
+                DB::open_cf_with_opts_for_read_only(&base, &path, families, false)
+            }
             Access::Create | Access::Write => DB::open_cf_with_opts(&base, &path, families),
         };
         let db = opened.map_err(|error| storage_error(&path, &error))?;
@@ -68,7 +78,9 @@ impl LogDb {
         // Only families that are named have a handle.
         let only = [(DEFAULT_COLUMN_FAMILY_NAME, cold_options.clone())];
         let opened = match access {
-            Access::Read => DB::open_cf_with_opts_for_read_only(&cold_options, &cold_path, only, false),
+            Access::Read | Access::Salvage => {
+                DB::open_cf_with_opts_for_read_only(&cold_options, &cold_path, only, false)
+            }
             Access::Create | Access::Write => DB::open_cf_with_opts(&cold_options, &cold_path, only),
         };
         let cold = opened.map_err(|error| storage_error(&cold_path, &error))?;
@@ -176,7 +188,9 @@ impl<'a> Frames<'a> {
     /// What its files span, by what the database says of them.
     pub fn files(&self) -> Result<Files, StorageError> {
         let files = self.db.live_files().map_err(|error| self.error(&error))?;
-        let of_family = files.into_iter().filter(|file| file.column_family_name == self.name);
+        let of_family = files
+            .into_iter()
+            .filter(|file| file.column_family_name == self.name);
         let spans = of_family.filter_map(|file| Some((file.start_key?, file.end_key?)));
         Ok(Files::new(spans.collect()))
     }
@@ -208,10 +222,17 @@ impl Files {
         Files(spans)
     }
 
+    /// The last key of all.
+    pub fn last(&self) -> Option<&[u8]> {
+        self.0.last().map(|(_, end)| end.as_slice())
+    }
+
     /// Whether some file spans keys of the run's frames. `false`: it may still be in RAM.
     pub fn may_hold(&self, group: GroupId, run: &Run) -> bool {
         let (first, last) = (key(run.segment, group, 0), key(run.segment, group, run.last));
-        let before = self.0.partition_point(|(start, _)| start.as_slice() <= last.as_slice());
+        let before = self
+            .0
+            .partition_point(|(start, _)| start.as_slice() <= last.as_slice());
         before > 0 && self.0[before - 1].1.as_slice() >= first.as_slice()
     }
 }
@@ -236,7 +257,7 @@ pub fn base_options(access: Access) -> rocksdb::Options {
     let mut base = rocksdb::Options::default();
     base.create_if_missing(access == Access::Create);
     base.create_missing_column_families(access == Access::Create);
-    base.set_paranoid_checks(true);
+    base.set_paranoid_checks(access != Access::Salvage);
     base.set_max_open_files(512);
     base.set_max_background_jobs(2);
     base.set_bytes_per_sync(1 << 20);
