@@ -48,7 +48,7 @@ pub struct Parts {
 }
 
 /// The row of a group that is not the machine's: what the rows stand on.
-fn applied_key(group: GroupId) -> [u8; 5] {
+pub fn applied_key(group: GroupId) -> [u8; 5] {
     let [a, b, c, d] = group.0.to_be_bytes();
     [a, b, c, d, 0]
 }
@@ -120,7 +120,7 @@ impl Applier {
         self.applied.last
     }
 
-    async fn write_back_if_due(&mut self) -> Result<(), StorageError> {
+    pub async fn write_back_if_due(&mut self) -> Result<(), StorageError> {
         if self.machine.dirty_bytes() >= self.options.dirty_bytes {
             self.checkpoint().await?;
         }

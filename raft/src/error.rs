@@ -29,6 +29,11 @@ pub enum StartError {
         "the state of group {group} is at entry {applied}, but its log ends at {last}: the log lost its end"
     )]
     Behind { group: u32, applied: u64, last: u64 },
+    /// The rows end before the log begins.
+    #[error(
+        "the state of group {group} needs entry {applied}, but its log begins at {first}: the state lost its end"
+    )]
+    Old { group: u32, applied: u64, first: u64 },
     /// What is stored under this group's name can not be read.
     #[error("group {group}: {what}")]
     Invalid { group: u32, what: String },

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mainstem_storage::{Batch, GroupId, Kept, LogStore, Note, StateStore, StorageError};
+use mainstem_storage::{Batch, GroupId, Kept, LogStore, StateStore, StorageError};
 use openraft::{BasicNode, Config, LogIdOptionExt, SnapshotPolicy};
-use tokio::sync::oneshot;
 
-use crate::apply::{Applier, Parts, read_applied};
-use crate::codec;
+use crate::apply::{Applier, Parts};
 use crate::error::StartError;
 use crate::flusher::Flusher;
 use crate::group::{Group, keep};
@@ -122,6 +120,7 @@ impl Opening {
         })?;
         let read_only = groups.is_read_only();
         let last = log.last()?;
+        check_joined(id, &applier, groups.log.bounds(id).first)?;
         if !read_only {
             check_whole(id, &applier, &log, last.next_index())?;
         }
@@ -136,6 +135,19 @@ impl Opening {
         }
         Ok(Arc::new(Group::new(id, raft, groups.log.clone(), shared)))
     }
+}
+
+/// The log is purged only where durable rows have it. Rows that end before that are older ones.
+fn check_joined(id: GroupId, applier: &Applier, first: u64) -> Result<(), StartError> {
+    let applied = applier.applied().next_index();
+    if applied < first {
+        return Err(StartError::Old {
+            group: id.0,
+            applied,
+            first,
+        });
+    }
+    Ok(())
 }
 
 /// Rows and commits stand on entries that were durable. If the log does not have them, it lost its end.
@@ -233,53 +245,4 @@ async fn lead(raft: &Raft, node_id: NodeId, next: u64) -> Result<(), String> {
         "this node leads, and has applied everything",
     );
     ready.await.map(drop).map_err(|error| error.to_string())
-}
-
-/// Gives up what a log lost: its rows stay as they are, and its log goes on behind what they stand on. What they point
-/// to in the lost part stays missing. For `mainstem doctor`; the groups must not be running.
-pub async fn accept_loss(
-    log: &Arc<dyn LogStore>,
-    state: &Arc<dyn StateStore>,
-    id: GroupId,
-) -> Result<(), StorageError> {
-    let shared = Arc::new(Shared::new(id));
-    let group = GroupLog::open(log.clone(), id, Kept::Synced, shared)?;
-    let applied = read_applied(&**state, id)?.last;
-    cut_behind_hole(log, id, applied.next_index()).await?;
-    let last = group.last()?;
-    let end = if applied.next_index() > last.next_index() {
-        applied
-    } else {
-        last
-    };
-    let Some(end) = end else { return Ok(()) };
-    if let Some(applied) = applied {
-        // What the rows stand on is not read again: it does not matter which of it is lost.
-        let note = codec::encode_log_id(&applied);
-        finished(|done| log.purge(id, applied.index + 1, note, done)).await?;
-    }
-    finished(|done| log.set_note(id, Note::Committed, codec::encode_log_id(&end), done)).await
-}
-
-/// Ends a log where an entry is missing that its rows do not have yet: what is behind it can not be applied.
-async fn cut_behind_hole(log: &Arc<dyn LogStore>, id: GroupId, from: u64) -> Result<(), StorageError> {
-    let bounds = log.bounds(id);
-    for index in from.max(bounds.first)..bounds.next {
-        match log.get(id, index) {
-            Err(StorageError::Missing { .. }) => return finished(|done| log.truncate(id, index, done)).await,
-            other => drop(other?),
-        }
-    }
-    Ok(())
-}
-
-async fn finished(start: impl FnOnce(mainstem_storage::Done)) -> Result<(), StorageError> {
-    let (done, result) = oneshot::channel();
-    start(Box::new(move |outcome| {
-        // Nobody stops waiting for this.
-        let _ = done.send(outcome);
-    }));
-    result
-        .await
-        .unwrap_or_else(|_| Err(StorageError::Io("the log's writer is gone".into())))
 }

@@ -183,7 +183,8 @@ pub struct Entries {
 }
 
 impl Entries {
-    fn take(&mut self) -> Result<Option<Entry>, StorageError> {
+    /// The next one; `None`: that was all.
+    pub fn read_next(&mut self) -> Result<Option<Entry>, StorageError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -211,7 +212,7 @@ impl Iterator for Entries {
     type Item = Result<Entry, io::Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let taken = self.take();
+        let taken = self.read_next();
         if taken.is_err() {
             self.rest = 0..0;
         }

@@ -9,6 +9,7 @@ use crate::log::{GroupId, StorageError};
 use crate::options::Options;
 use crate::rocks::db::{Access, LogDb};
 use crate::rocks::recover::recover;
+use crate::rocks::salvage::check_ended;
 use crate::rocks::state::RocksState;
 use crate::rocks::verify::{Extent, verify};
 use crate::store;
@@ -76,6 +77,9 @@ pub fn check(folder: &Path) -> Result<Report, StorageError> {
     let _lock = folder.lock()?;
     let options = Options::default();
     let mut report = Report::default();
+    if let Err(error) = check_ended(&folder) {
+        report.add(error);
+    }
     if let Err(error) = check_log(&folder, &options, &mut report) {
         report.add(error);
     }

@@ -25,5 +25,6 @@ mod watermark;
 pub use env::{Clock, Disk, Env};
 pub use log::{Bounds, Cleaned, Done, Entry, GroupId, Kept, Liveness, LogStore, Note, StorageError};
 pub use options::Options;
+pub use rocks::salvage::LostRows;
 pub use state::{Batch, Rows, StateStore};
 pub use store::Storage;

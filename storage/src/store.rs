@@ -18,6 +18,7 @@ use crate::rocks::error::storage_error;
 use crate::rocks::log::{Parts, RocksLog};
 use crate::rocks::meta;
 use crate::rocks::recover::{Recovered, recover, recover_rest};
+use crate::rocks::salvage::{LostRows, check_ended, forget, salvage};
 use crate::rocks::state::RocksState;
 use crate::rocks::verify::{Extent, verify};
 use crate::space::Space;
@@ -30,6 +31,8 @@ pub struct Storage {
     pub state: Arc<dyn StateStore>,
     rocks_log: Arc<RocksLog>,
     rocks_state: Arc<RocksState>,
+    folder: Folder,
+    lost_rows: Vec<LostRows>,
 }
 
 impl Storage {
@@ -46,6 +49,12 @@ impl Storage {
         let disk = options.env.disk.clone();
         let space = Space::new(folder.path(), disk, options.mark(), options.ballast_bytes);
         space.make_room();
+        let lost_rows = if options.accept_loss {
+            repair(&folder, &options)?
+        } else {
+            check_ended(&folder)?;
+            Vec::new()
+        };
         let (recovered, mut read_only) = inspect(&folder, &options)?;
         let mut access = if read_only.is_some() {
             Access::Read
@@ -63,7 +72,7 @@ impl Storage {
         let (db, state) = opened?;
         let (watermark, _) = open_watermark(&folder, access, &options)?;
         let recovered = match access {
-            Access::Read => recovered,
+            Access::Read | Access::Salvage => recovered,
             Access::Create | Access::Write => begin_segment(&db, give_up_lost(&db, recovered, &options)?)?,
         };
         let state = Arc::new(state);
@@ -82,7 +91,15 @@ impl Storage {
             state: state.clone(),
             rocks_log: log,
             rocks_state: state,
+            folder,
+            lost_rows,
         })
+    }
+
+    /// Rows that are not there any more, in a store that was opened to accept loss: what they said is to be made good
+    /// before it is [closed](Storage::close).
+    pub fn lost_rows(&self) -> &[LostRows] {
+        &self.lost_rows
     }
 
     /// Why nothing can be written, for good.
@@ -126,7 +143,11 @@ impl Storage {
         if self.read_only().is_some() {
             return Ok(());
         }
-        self.state.flush()
+        self.state.flush()?;
+        match self.lost_rows.is_empty() {
+            true => Ok(()),
+            false => forget(&self.folder),
+        }
     }
 }
 
@@ -177,7 +198,6 @@ fn make(folder: &Folder, options: &Options, lock: &Arc<Lock>) -> Result<(), Stor
 /// read: what is below it is looked at when somebody asks for it.
 fn inspect(folder: &Folder, options: &Options) -> Result<(Recovered, Option<StorageError>), StorageError> {
     if options.accept_loss {
-        repair(folder, options)?;
         let recovered = recover_rest(&LogDb::open(folder, Access::Read, options)?)?;
         return Ok((recovered, None));
     }
@@ -202,24 +222,20 @@ fn open_databases(
     Ok((log, state))
 }
 
-/// Has RocksDB make do with the files that are there, where it can not open a database as it is.
-fn repair(folder: &Folder, options: &Options) -> Result<(), StorageError> {
-    let repaired = |path: &Path| {
+/// Has RocksDB make do with the files that are there, where it can not open the log as it is, and copies what can be
+/// read of a state. Says which rows are lost.
+fn repair(folder: &Folder, options: &Options) -> Result<Vec<LostRows>, StorageError> {
+    if let Err(StorageError::Damaged { file, .. }) = LogDb::open(folder, Access::Read, options) {
+        let is_cold = file.starts_with(folder.cold());
+        let path = if is_cold { folder.cold() } else { folder.log() };
         tracing::warn!(
             "{} can not be opened as it is: made new of what is there",
             path.display()
         );
-        rocksdb::DB::repair(&rocksdb::Options::default(), path).map_err(|error| storage_error(path, &error))
-    };
-    if let Err(StorageError::Damaged { file, .. }) = LogDb::open(folder, Access::Read, options) {
-        let is_cold = file.starts_with(folder.cold());
-        repaired(&if is_cold { folder.cold() } else { folder.log() })?;
+        let repaired = rocksdb::DB::repair(&rocksdb::Options::default(), &path);
+        repaired.map_err(|error| storage_error(&path, &error))?;
     }
-    let state = folder.state();
-    if let Err(StorageError::Damaged { .. }) = RocksState::open(&state, Access::Read, options, None) {
-        repaired(&state)?;
-    }
-    Ok(())
+    salvage(folder, options)
 }
 
 fn open_watermark(

@@ -96,6 +96,7 @@ macro_rules! conformance {
 conformance! {
     appends_are_read_back,
     appends_out_of_order_are_refused,
+    who_is_told_may_append_at_once,
     everything_is_there_after_a_restart,
     notes_are_kept,
     a_purge_moves_the_begin_and_keeps_entries_readable,

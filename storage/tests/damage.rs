@@ -147,6 +147,32 @@ fn a_flipped_byte_in_a_segment_is_never_served() {
     check(&*storage.log, A, 2000..2010, 200);
 }
 
+/// In the file where all entries begin: its first block, and what follows its blocks, by which they are found.
+#[test]
+fn a_flipped_byte_where_the_entries_begin_is_never_served() {
+    let folder = filled();
+    let files = files(&folder.path().join("log"), |name| name.ends_with(".sst"));
+    let first = files
+        .into_iter()
+        .find(|file| fs::metadata(file).unwrap().len() > 10_000)
+        .unwrap();
+    let end = fs::metadata(&first).unwrap().len();
+    let mut opened = 0;
+    for at in [100].into_iter().chain((end - 2500..end).step_by(100)) {
+        flip(&first, at);
+        match open(folder.path()) {
+            Ok(storage) => {
+                let lost = damaged_reads(&storage);
+                assert!(lost == 0 || storage.read_only().is_some(), "{lost} at {at}");
+                opened += u32::from(lost > 0);
+            }
+            Err(error) => assert!(matches!(error, StorageError::Damaged { .. }), "{error}"),
+        }
+        flip(&first, at);
+    }
+    assert!(opened > 1);
+}
+
 #[test]
 fn a_flipped_byte_in_the_log_that_was_written_to_is_found() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,12 @@
 //! Lame duck, drain, stop and reload of a running broker.
 
 use anyhow::{Context, Result, bail, ensure};
-use mainstem_tests::server::{Server, Signal};
+use mainstem_tests::binaries;
+use mainstem_tests::jetstream::Api;
+use mainstem_tests::server::{Launch, Server, Signal};
 use mainstem_tests::watch::{serve, start};
 use mainstem_tests::wire::{Frame, Wire};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 /// The next INFO that says this; whatever else comes before it is skipped.
@@ -221,5 +223,82 @@ async fn a_broken_file_changes_nothing() -> Result<()> {
     assert_eq!(wire.round_trip().await?, []);
     wire.publish("a", [b'x'; 1001]).await?;
     assert_eq!(wire.end().await?, ["Maximum Payload Violation"]);
+    Ok(())
+}
+
+/// A broker with a stream of some messages.
+async fn with_messages() -> Result<Server> {
+    let server = Launch::jetstream(&binaries::broker()?, "")?.start()?;
+    let mut api = Api::open(&server).await?;
+    api.stream("s", json!({})).await?;
+    for n in 0..MESSAGES {
+        api.stored("s.a", &n.to_string()).await?;
+    }
+    Ok(server)
+}
+
+const MESSAGES: u64 = 20;
+
+async fn has_all_messages(server: &Server) -> Result<()> {
+    let state = Api::open(server).await?.state("s").await?;
+    ensure!(state["messages"] == MESSAGES, "{state}");
+    Ok(())
+}
+
+/// The store can not be opened before somebody writes into a pipe, which nobody does.
+#[tokio::test]
+async fn sigterm_ends_a_start_that_waits_for_the_store() -> Result<()> {
+    let mut server = with_messages().await?;
+    server.signal(Signal::TERM)?;
+    server.await_exit()?;
+    let watermark = server.folder().join("store/jetstream/watermark");
+    let aside = server.folder().join("watermark");
+    std::fs::rename(&watermark, &aside)?;
+    let made = std::process::Command::new("mkfifo").arg(&watermark).status()?;
+    ensure!(made.success(), "mkfifo: {made}");
+    server.start_again()?;
+    server.await_log("Store Directory")?;
+    server.signal(Signal::TERM)?;
+    let status = server.await_exit().with_context(|| server.log())?;
+    ensure!(status.success(), "{status}:\n{}", server.log());
+    ensure!(
+        server.log().contains("stopped while starting"),
+        "{}",
+        server.log()
+    );
+    std::fs::rename(&aside, &watermark)?;
+    server.start_again()?;
+    server.await_ready()?;
+    has_all_messages(&server).await
+}
+
+#[tokio::test]
+async fn sigterm_at_any_moment_of_a_start_leaves_the_store_whole() -> Result<()> {
+    let mut server = with_messages().await?;
+    let mut last = Signal::KILL;
+    for step in [
+        "Starting JetStream",
+        "Store Directory",
+        "API Level",
+        "Took",
+        "client connections on",
+    ] {
+        server.signal(last)?;
+        server.await_exit()?;
+        server.start_again()?;
+        server.await_log(step)?;
+        server.signal(Signal::TERM)?;
+        let status = server
+            .await_exit()
+            .with_context(|| format!("{step}: {}", server.log()))?;
+        ensure!(status.success(), "{step}: {status}:\n{}", server.log());
+        server.start_again()?;
+        server.await_ready()?;
+        has_all_messages(&server).await.context(step)?;
+        last = match last {
+            Signal::KILL => Signal::TERM,
+            _ => Signal::KILL,
+        };
+    }
     Ok(())
 }

@@ -27,11 +27,11 @@ pub fn run(doctor: &Doctor) -> Result<Exit, Failure> {
             format!("{} is no folder", folder.display()),
         ));
     }
+    let report = mainstem_storage::doctor::check(folder).map_err(|error| failure(&error))?;
+    print!("{report}");
     if doctor.accept_loss {
         return accept_loss(folder);
     }
-    let report = mainstem_storage::doctor::check(folder).map_err(|error| failure(&error))?;
-    print!("{report}");
     match report.is_whole() {
         true => Ok(Exit::Ok),
         false => Err(Failure::new(
@@ -51,10 +51,10 @@ fn accept_loss(folder: &Path) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::OsError, format!("cannot start: {error}")))?;
-    let accepted = runtime.block_on(mainstem_streams::accept_loss(&store.log, &store.state));
-    accepted
-        .and_then(|()| store.close())
-        .map_err(|error| failure(&error))?;
+    let accepting = mainstem_streams::accept_loss(&store.log, &store.state, store.lost_rows());
+    let said = runtime.block_on(accepting).map_err(|error| failure(&error))?;
+    store.close().map_err(|error| failure(&error))?;
+    said.iter().for_each(|line| eprintln!("{line}"));
     eprintln!("{} goes on without what is lost", folder.display());
     Ok(Exit::Ok)
 }

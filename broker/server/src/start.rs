@@ -116,7 +116,8 @@ async fn serve(options: Options, log: LogHandle, reload: Reload) -> Result<ExitC
         broker = Broker::start(options) => broker?,
         () = signals.another_stop() => {
             tracing::info!("stopped while starting");
-            return Ok(ExitCode::SUCCESS);
+            log.flush();
+            crate::exit::at_once(Exit::Ok);
         }
     };
     let code = broker.answer_signals(&mut signals, &log, &reload).await;

@@ -117,6 +117,8 @@ pub enum Outcome {
     Refused(Error),
     /// It took effect. `removed`: messages that it removed.
     Done { removed: u64 },
+    /// It removed so many messages, and there are more: it is to be given again.
+    Partly { removed: u64 },
 }
 
 /// Why bytes are not a command.

@@ -13,6 +13,7 @@ use rocksdb::{
 };
 
 use super::error::storage_error;
+use crate::directory::Run;
 use crate::folder::Folder;
 use crate::frame::key;
 use crate::log::{GroupId, StorageError};
@@ -36,6 +37,14 @@ pub enum Access {
     Write,
     /// Nothing on disk is touched.
     Read,
+    /// The same, with files that can not be opened: what is in them is an error when it is asked for.
+    Salvage,
+}
+
+impl Access {
+    pub fn is_read(self) -> bool {
+        matches!(self, Access::Read | Access::Salvage)
+    }
 }
 
 /// The log's databases, open.
@@ -57,7 +66,9 @@ impl LogDb {
         let base = db_options(access, options);
         let families = [HOT, META].map(|name| (name, family_options(&base, name, options, &cache)));
         let opened = match access {
-            Access::Read => DB::open_cf_with_opts_for_read_only(&base, &path, families, false),
+            Access::Read | Access::Salvage => {
+                DB::open_cf_with_opts_for_read_only(&base, &path, families, false)
+            }
             Access::Create | Access::Write => DB::open_cf_with_opts(&base, &path, families),
         };
         let db = opened.map_err(|error| storage_error(&path, &error))?;
@@ -67,7 +78,9 @@ impl LogDb {
         // Only families that are named have a handle.
         let only = [(DEFAULT_COLUMN_FAMILY_NAME, cold_options.clone())];
         let opened = match access {
-            Access::Read => DB::open_cf_with_opts_for_read_only(&cold_options, &cold_path, only, false),
+            Access::Read | Access::Salvage => {
+                DB::open_cf_with_opts_for_read_only(&cold_options, &cold_path, only, false)
+            }
             Access::Create | Access::Write => DB::open_cf_with_opts(&cold_options, &cold_path, only),
         };
         let cold = opened.map_err(|error| storage_error(&cold_path, &error))?;
@@ -104,6 +117,7 @@ impl LogDb {
         };
         Ok(Frames {
             db,
+            name,
             family: find(db, name, folder)?,
             folder,
         })
@@ -153,6 +167,7 @@ impl LogDb {
 /// Frames of hot or of cold segments.
 pub struct Frames<'a> {
     db: &'a DB,
+    name: &'static str,
     family: &'a ColumnFamily,
     folder: &'a Path,
 }
@@ -178,6 +193,16 @@ impl<'a> Frames<'a> {
         deleted.map_err(|error| self.error(&error))
     }
 
+    /// What its files span, by what the database says of them.
+    pub fn files(&self) -> Result<Files, StorageError> {
+        let files = self.db.live_files().map_err(|error| self.error(&error))?;
+        let of_family = files
+            .into_iter()
+            .filter(|file| file.column_family_name == self.name);
+        let spans = of_family.filter_map(|file| Some((file.start_key?, file.end_key?)));
+        Ok(Files::new(spans.collect()))
+    }
+
     pub fn error(&self, error: &rocksdb::Error) -> StorageError {
         storage_error(self.folder, error)
     }
@@ -188,6 +213,35 @@ impl<'a> Frames<'a> {
             offset: 0,
             what,
         }
+    }
+}
+
+/// First and last keys of files, ordered by the first; the last ones are those of all files up to there.
+pub struct Files(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Files {
+    fn new(mut spans: Vec<(Vec<u8>, Vec<u8>)>) -> Files {
+        spans.sort();
+        for at in 1..spans.len() {
+            if spans[at].1 < spans[at - 1].1 {
+                spans[at].1 = spans[at - 1].1.clone();
+            }
+        }
+        Files(spans)
+    }
+
+    /// The last key of all.
+    pub fn last(&self) -> Option<&[u8]> {
+        self.0.last().map(|(_, end)| end.as_slice())
+    }
+
+    /// Whether some file spans keys of the run's frames. `false`: it may still be in RAM.
+    pub fn may_hold(&self, group: GroupId, run: &Run) -> bool {
+        let (first, last) = (key(run.segment, group, 0), key(run.segment, group, run.last));
+        let before = self
+            .0
+            .partition_point(|(start, _)| start.as_slice() <= last.as_slice());
+        before > 0 && self.0[before - 1].1.as_slice() >= first.as_slice()
     }
 }
 
@@ -204,7 +258,7 @@ pub fn base_options(access: Access) -> rocksdb::Options {
     let mut base = rocksdb::Options::default();
     base.create_if_missing(access == Access::Create);
     base.create_missing_column_families(access == Access::Create);
-    base.set_paranoid_checks(true);
+    base.set_paranoid_checks(access != Access::Salvage);
     base.set_max_open_files(512);
     base.set_max_background_jobs(2);
     base.set_bytes_per_sync(1 << 20);

@@ -34,6 +34,30 @@ pub struct Parts {
     pub lock: Arc<Lock>,
 }
 
+/// What a change of a group leaves to do.
+struct Next {
+    /// For the writer.
+    op: Option<Op>,
+    /// Who is told at once.
+    tell: Option<(Done, Result<(), StorageError>)>,
+}
+
+impl Next {
+    fn write(op: Op) -> Next {
+        Next {
+            op: Some(op),
+            tell: None,
+        }
+    }
+
+    fn tell(done: Done, result: Result<(), StorageError>) -> Next {
+        Next {
+            op: None,
+            tell: Some((done, result)),
+        }
+    }
+}
+
 /// The log. Its threads end when it is dropped.
 pub struct RocksLog {
     shared: Arc<Shared>,
@@ -100,20 +124,24 @@ impl RocksLog {
         self.shared.groups.load().get(&id).cloned().ok_or_else(unknown)
     }
 
-    /// Hands an operation to the writer.
+    /// Hands an operation to the writer, which tells whoever waits for it; so does this where there is no writer.
     pub(super) fn send(&self, op: Op) {
-        let unsent = match &self.ops {
-            Some(ops) => match ops.send(op) {
-                Ok(()) => return,
-                Err(error) => error.into_inner(),
-            },
-            None => op,
-        };
-        let reason = self
-            .shared
-            .read_only()
-            .unwrap_or(StorageError::Io("the log is closed".into()));
-        match unsent {
+        if let Err(op) = self.queue(op) {
+            self.refuse(op);
+        }
+    }
+
+    /// Gives the operation back where there is no writer.
+    fn queue(&self, op: Op) -> Result<(), Op> {
+        match &self.ops {
+            Some(ops) => ops.send(op).map_err(|error| error.into_inner()),
+            None => Err(op),
+        }
+    }
+
+    fn refuse(&self, op: Op) {
+        let reason = self.closed();
+        match op {
             Op::Append { done, .. } => done.into_iter().for_each(|done| done(Err(reason.clone()))),
             Op::Truncate { done, .. }
             | Op::Purge { done, .. }
@@ -123,29 +151,30 @@ impl RocksLog {
         }
     }
 
-    /// Changes a group and hands the change over, in one order. `done` is called when nothing is to be written.
-    fn change(
-        &self,
-        id: GroupId,
-        done: Done,
-        change: impl FnOnce(&Arc<Group>, Done) -> Result<Option<Op>, Done>,
-    ) {
+    fn closed(&self) -> StorageError {
+        let read_only = self.shared.read_only();
+        read_only.unwrap_or_else(|| StorageError::Io("the log is closed".into()))
+    }
+
+    /// Changes a group and hands the change over, in one order.
+    fn change(&self, id: GroupId, done: Done, change: impl FnOnce(&Arc<Group>, Done) -> Next) {
         let group = match (self.shared.read_only(), self.group(id)) {
             (None, Ok(group)) => group,
             (Some(error), _) | (_, Err(error)) => return done(Err(error)),
         };
         let order = group.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let finished = match change(&group, done) {
-            Ok(Some(op)) => {
-                self.send(op);
-                None
-            }
-            Ok(None) => None,
-            Err(done) => Some(done),
-        };
+        let Next { op, tell } = change(&group, done);
+        let unsent = op.and_then(|op| self.queue(op).err());
         drop(order);
-        if let Some(done) = finished {
-            done(Ok(()));
+        // With the lock free: whoever is told may append at once.
+        if let Some((done, result)) = tell {
+            done(match unsent {
+                Some(_) => Err(self.closed()),
+                None => result,
+            });
+        }
+        if let Some(op) = unsent {
+            self.refuse(op);
         }
     }
 
@@ -209,36 +238,31 @@ impl LogStore for RocksLog {
                 .all(|(index, entry)| index == entry.index);
             if !in_order {
                 let next = state.next;
-                drop(state);
-                done(Err(StorageError::Io(format!(
-                    "entries for group {} are not at {next}",
-                    group.id.0
-                ))));
-                return Ok(None);
+                let error = format!("entries for group {} are not at {next}", group.id.0);
+                return Next::tell(done, Err(StorageError::Io(error)));
             }
             if entries.is_empty() {
-                return Err(done);
+                return Next::tell(done, Ok(()));
             }
             let entries: Vec<Bytes> = entries.into_iter().map(|entry| entry.data).collect();
             let first = state.append(entries.iter().cloned(), kept);
             drop(state);
             if kept == Kept::Memory {
-                return Err(done);
+                return Next::tell(done, Ok(()));
             }
             let bytes: usize = entries.iter().map(Bytes::len).sum();
             metrics.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-            let (now, later) = if kept == Kept::Async {
-                (Some(done), None)
-            } else {
-                (None, Some(done))
+            let (tell, done) = match kept {
+                Kept::Async => (Some((done, Ok(()))), None),
+                Kept::Synced | Kept::Memory => (None, Some(done)),
             };
-            self.send(Op::Append {
+            let op = Some(Op::Append {
                 group: group.clone(),
                 first,
                 entries,
-                done: later,
+                done,
             });
-            now.map_or(Ok(None), Err)
+            Next { op, tell }
         });
     }
 
@@ -248,13 +272,13 @@ impl LogStore for RocksLog {
             state.truncate(from);
             if group.kept() == Kept::Memory {
                 state.written = state.next;
-                return Err(done);
+                return Next::tell(done, Ok(()));
             }
-            Ok(Some(Op::Truncate {
+            Next::write(Op::Truncate {
                 group: group.clone(),
                 from,
                 done,
-            }))
+            })
         });
     }
 
@@ -265,15 +289,15 @@ impl LogStore for RocksLog {
             state.set_note(Note::Purged, note.clone());
             if group.kept() == Kept::Memory {
                 state.written = state.next;
-                return Err(done);
+                return Next::tell(done, Ok(()));
             }
             let first = state.first;
-            Ok(Some(Op::Purge {
+            Next::write(Op::Purge {
                 group: group.clone(),
                 first,
                 note,
                 done,
-            }))
+            })
         });
     }
 
@@ -281,14 +305,14 @@ impl LogStore for RocksLog {
         self.change(group, done, |group, done| {
             group.lock().set_note(note, value.clone());
             if group.kept() == Kept::Memory {
-                return Err(done);
+                return Next::tell(done, Ok(()));
             }
-            Ok(Some(Op::Note {
+            Next::write(Op::Note {
                 group: group.clone(),
                 note,
                 value,
                 done,
-            }))
+            })
         });
     }
 
@@ -307,8 +331,8 @@ impl LogStore for RocksLog {
 
     fn sync(&self, group: GroupId, done: Done) {
         self.change(group, done, |group, done| match group.kept() {
-            Kept::Memory => Err(done),
-            Kept::Synced | Kept::Async => Ok(Some(Op::Sync { done })),
+            Kept::Memory => Next::tell(done, Ok(())),
+            Kept::Synced | Kept::Async => Next::write(Op::Sync { done }),
         });
     }
 

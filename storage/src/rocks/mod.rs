@@ -9,6 +9,7 @@ pub mod log;
 pub mod meta;
 pub mod reader;
 pub mod recover;
+pub mod salvage;
 pub mod shared;
 pub mod state;
 pub mod verify;

@@ -160,7 +160,7 @@ impl Reader<'_> {
         index: u64,
     ) -> Result<Option<Frame>, StorageError> {
         let (mut rows, mut step) = (source.rows(), 1);
-        while !rows.valid() && index.saturating_sub(step) >= run.first {
+        while !rows.valid() && step <= index - run.first {
             rows = source.rows();
             rows.seek_for_prev(key(run.segment, group.id, index - step));
             step *= 2;

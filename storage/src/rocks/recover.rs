@@ -151,12 +151,10 @@ pub fn decode(
     Ok((segment, group, frame))
 }
 
+/// All that is cold is in files, also what no directory row names.
 fn last_cold_segment(db: &LogDb) -> Result<Option<u64>, StorageError> {
-    let source = db.frames(true)?;
-    let mut rows = source.rows();
-    rows.seek_to_last();
-    rows.status().map_err(|error| source.error(&error))?;
-    Ok(rows.key().and_then(parse_key).map(|(segment, ..)| segment))
+    let files = db.frames(true)?.files()?;
+    Ok(files.last().and_then(parse_key).map(|(segment, ..)| segment))
 }
 
 pub fn damaged(db: &LogDb, what: String) -> StorageError {

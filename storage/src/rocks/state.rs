@@ -41,13 +41,13 @@ impl RocksState {
     ) -> Result<RocksState, StorageError> {
         let base = db_options(access, options);
         let opened = match access {
-            Access::Read => DB::open_for_read_only(&base, folder, false),
+            Access::Read | Access::Salvage => DB::open_for_read_only(&base, folder, false),
             Access::Create | Access::Write => DB::open(&base, folder),
         };
         let db = opened.map_err(|error| storage_error(folder, &error))?;
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
-        let is_read_only = access == Access::Read;
+        let is_read_only = access.is_read();
         Ok(RocksState {
             db,
             options: base,

@@ -29,7 +29,7 @@ pub struct Verified {
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Runs with something that is not purged.
+    /// Runs with something that is not purged. Of the others, whether there is a file for them at all.
     Log,
     All,
 }
@@ -37,8 +37,12 @@ pub enum Extent {
 /// Reads and checks the frames that the directory names.
 pub fn verify(db: &LogDb, recovered: &Recovered, extent: Extent) -> Result<Verified, StorageError> {
     let mut verified = Verified::default();
+    let (hot, cold) = (db.frames(false)?.files()?, db.frames(true)?.files()?);
     for (group, found) in &recovered.groups {
-        let is_wanted = |run: &&Run| extent == Extent::All || run.last >= found.first;
+        let is_wanted = |run: &&Run| {
+            let files = if run.is_cold() { &cold } else { &hot };
+            extent == Extent::All || run.last >= found.first || !files.may_hold(*group, run)
+        };
         for run in found.runs.iter().filter(is_wanted) {
             let source = db.frames(run.is_cold())?;
             let rows = source.rows();
@@ -47,6 +51,7 @@ pub fn verify(db: &LogDb, recovered: &Recovered, extent: Extent) -> Result<Verif
                 rows,
                 group: *group,
                 run: *run,
+                log_first: found.first,
                 verified: &mut verified,
             }
             .walk();
@@ -61,6 +66,8 @@ struct Walk<'a> {
     rows: DBRawIterator<'a>,
     group: GroupId,
     run: Run,
+    /// Where the group's log begins: what is below it may have been cleaned away.
+    log_first: u64,
     verified: &'a mut Verified,
 }
 
@@ -74,26 +81,12 @@ impl Walk<'_> {
         while index <= self.run.last {
             match self.frame() {
                 Ok(Some(frame)) => {
-                    // In a cold segment, what is absent was cleaned away.
-                    if frame.first() > index && !self.run.is_cold() {
-                        self.lose(
-                            index..frame.first(),
-                            self.source.damaged("frames are missing".into()),
-                        );
-                    }
+                    self.miss(index..frame.first());
                     self.verified.frames += 1;
                     index = frame.next().max(index);
                     self.rows.next();
                 }
-                Ok(None) => {
-                    if !self.run.is_cold() {
-                        self.lose(
-                            index..self.run.last + 1,
-                            self.source.damaged("frames are missing".into()),
-                        );
-                    }
-                    return;
-                }
+                Ok(None) => return self.miss(index..self.run.last + 1),
                 Err(error) => {
                     let next = self.skip(index);
                     self.lose(index..next, error);
@@ -163,6 +156,17 @@ impl Walk<'_> {
 
     fn begin(&self, frame: Option<Frame>, index: u64) -> u64 {
         frame.map_or(self.run.last + 1, |frame| frame.first().max(index + 1))
+    }
+
+    /// There is no frame for these. In a cold segment they were cleaned away, unless they are part of the log, or all
+    /// there is.
+    fn miss(&mut self, mut indexes: Range<u64>) {
+        if self.run.is_cold() && indexes != self.run.range() {
+            indexes.start = indexes.start.max(self.log_first);
+        }
+        if !indexes.is_empty() {
+            self.lose(indexes, self.source.damaged("frames are missing".into()));
+        }
     }
 
     fn lose(&mut self, indexes: Range<u64>, error: StorageError) {

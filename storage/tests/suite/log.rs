@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use mainstem_storage::{Bounds, Entry, Kept, Note, StorageError};
+use mainstem_storage::{Bounds, Done, Entry, GroupId, Kept, Note, StorageError};
 
 use super::*;
 
@@ -38,6 +38,33 @@ pub fn appends_out_of_order_are_refused(mut store: Box<dyn Factory>) {
     assert_eq!(log.bounds(A).next, 3);
     wait(|done| log.append(A, Vec::new(), done)).unwrap();
     wait(|done| log.append(B, Vec::new(), done)).unwrap_err();
+}
+
+pub fn who_is_told_may_append_at_once(mut store: Box<dyn Factory>) {
+    let opened = store.open();
+    for (group, kept) in [(A, Kept::Synced), (B, Kept::Async), (GroupId(3), Kept::Memory)] {
+        opened.log.open_group(group, kept).unwrap();
+        for refused in [7, 8] {
+            let log = opened.log.clone();
+            wait(|done| {
+                let again: Done = Box::new(move |result| {
+                    result.unwrap_err();
+                    let index = log.bounds(group).next;
+                    log.append(group, vec![entry(group, index)], done);
+                });
+                opened.log.append(group, vec![entry(group, refused)], again);
+            })
+            .unwrap();
+        }
+        assert_eq!(opened.log.bounds(group).next, 2);
+    }
+}
+
+fn entry(group: GroupId, index: u64) -> Entry {
+    Entry {
+        index,
+        data: data(group, index, 10),
+    }
 }
 
 pub fn everything_is_there_after_a_restart(mut store: Box<dyn Factory>) {

@@ -40,7 +40,10 @@ pub(super) async fn start(options: &Options, front: &Arc<Front>) -> Result<Optio
     let folder = folder(options);
     let bounds = Bounds::of(&options.streams, &folder)?;
     announce(&options.streams, &folder, &bounds);
-    let store = open(&options.streams, &folder)?;
+    let opening = (options.streams.clone(), folder.clone());
+    // On a thread of its own: a large store takes its time, and signals are answered meanwhile.
+    let opened = tokio::task::spawn_blocking(move || open(&opening.0, &opening.1)).await;
+    let store = opened.map_err(|panic| StartError::Streams(panic.to_string()))??;
     let jetstream = JetStream::new(front, front_config(options, &folder, &bounds));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -59,11 +62,7 @@ pub(super) async fn start(options: &Options, front: &Arc<Front>) -> Result<Optio
     );
     let streams = match running.handle().spawn(starting).await {
         Ok(Ok(streams)) => streams,
-        Ok(Err(mainstem_streams::StartError::Storage(source))) => {
-            let advice = advice(&source, &folder);
-            return Err(StartError::Store { source, advice });
-        }
-        Ok(Err(error)) => return Err(StartError::Streams(error.to_string())),
+        Ok(Err(error)) => return Err(not_started(error, &folder)),
         Err(panic) => return Err(StartError::Streams(panic.to_string())),
     };
     jetstream.open(Arc::clone(&streams), &Handle::current());
@@ -168,18 +167,36 @@ fn open(options: &StreamsOptions, folder: &Path) -> Result<Storage, StartError> 
     Ok(store)
 }
 
+/// Why streams do not start, with what can be done about it.
+fn not_started(error: mainstem_streams::StartError, folder: &Path) -> StartError {
+    match error {
+        mainstem_streams::StartError::Storage(source) => StartError::Store {
+            advice: advice(&source, folder),
+            source,
+        },
+        error if error.is_loss() => StartError::Streams(format!("{error}; {}", see_doctor(folder))),
+        error => StartError::Streams(error.to_string()),
+    }
+}
+
 /// What an operator can do about it.
 fn advice(error: &StorageError, folder: &Path) -> String {
-    let folder = folder.display();
     match error {
         StorageError::Locked(_) => "stop the other process, or use another data_dir".to_owned(),
-        StorageError::Damaged { .. } | StorageError::Truncated { .. } | StorageError::ReadOnly(_) => format!(
-            "see `mainstem doctor {folder}`; restore it from a copy, or go on without what is lost by \
-             `mainstem doctor --accept-loss {folder}`"
-        ),
-        StorageError::Full { .. } => "make room on the disk".to_owned(),
+        StorageError::Damaged { .. } | StorageError::Truncated { .. } | StorageError::ReadOnly(_) => {
+            see_doctor(folder)
+        }
+        StorageError::Full { .. } => "make room on the disk, and start again".to_owned(),
         _ => "see that the folder can be read and written".to_owned(),
     }
+}
+
+fn see_doctor(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "see `mainstem doctor {folder}`; restore it from a copy, or go on without what is lost by \
+         `mainstem doctor --accept-loss {folder}`"
+    )
 }
 
 /// What all streams may hold.

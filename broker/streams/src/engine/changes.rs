@@ -22,6 +22,8 @@ struct Extent {
     last_seq: u64,
     /// It holds messages that will be too old.
     ages: bool,
+    /// It holds some that are.
+    expires_more: bool,
 }
 
 impl Extent {
@@ -31,6 +33,7 @@ impl Extent {
             first_seq: stream.first_seq,
             last_seq: stream.last_seq,
             ages: stream.config.max_age_ns > 0 && stream.msgs > 0,
+            expires_more: stream.expires_more,
         }
     }
 }
@@ -65,7 +68,8 @@ impl Engine {
             stream.set_bytes(extent.bytes);
         }
         if extent.ages {
-            self.timers.no_later(Timer::Expire(id), self.now_ns + EXPIRE_NS);
+            let wait_ns = if extent.expires_more { 0 } else { EXPIRE_NS };
+            self.timers.no_later(Timer::Expire(id), self.now_ns + wait_ns);
         }
         let Some(keys) = self.by_stream.get(&id) else {
             return;

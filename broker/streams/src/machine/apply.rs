@@ -102,9 +102,7 @@ impl View {
             } => self.purge(stream, &filter, below_seq, keep),
             Command::DeleteMessage { stream, seq } => self.delete_message(stream, seq),
             Command::Expire { stream, before_ns } => match self.parts(stream) {
-                Some((stream, cx)) => Ok(Outcome::Done {
-                    removed: stream.expire(cx, before_ns)?,
-                }),
+                Some((stream, cx)) => Ok(stream.expire(cx, before_ns)?.outcome()),
                 None => Ok(Outcome::Refused(Error::StreamNotFound)),
             },
             Command::CreateConsumer {
@@ -155,11 +153,17 @@ impl View {
         let is_narrower = config.max_msgs_per_subject > 0
             && (stream.config.max_msgs_per_subject <= 0
                 || config.max_msgs_per_subject < stream.config.max_msgs_per_subject);
-        stream.config = config.into();
+        let old = std::mem::replace(&mut stream.config, config.into());
+        if !stream.enforce_limits(cx)?.is_all {
+            // It takes effect with the last step, as a whole.
+            stream.config = old;
+            return Ok(Outcome::Partly {
+                removed: before - stream.msgs,
+            });
+        }
         stream.config_changed = true;
         cx.changed_bytes += CONFIG_BYTES;
         stream.note_change(cx, |change| change.configured = true);
-        stream.enforce_limits(cx)?;
         if is_narrower {
             stream.enforce_subject_limits(cx)?;
         }
@@ -209,9 +213,9 @@ impl View {
             "" => Filters::all(),
             filter => Filters::new([filter]),
         };
-        let removed = stream.purge(cx, &filters, below_seq, keep)?;
+        let removal = stream.purge(cx, &filters, below_seq, keep)?;
         stream.skip_removed(cx)?;
-        Ok(Outcome::Done { removed })
+        Ok(removal.outcome())
     }
 
     fn delete_message(&mut self, id: StreamId, seq: u64) -> Result<Outcome, StorageError> {

@@ -12,6 +12,7 @@ mod deleted;
 mod live;
 mod liveness;
 mod matcher;
+mod mend;
 mod message;
 mod msg_ids;
 mod open;

@@ -244,6 +244,7 @@ impl StreamState {
 
     /// Appends. Returns its last sequence.
     fn store(&mut self, cx: &mut Context, place: Place, message: &Message<'_>) -> Result<u64, StorageError> {
+        let was_within = self.is_within_limits();
         let count = u64::from(message.count);
         let size = u32::try_from(message.size(self.config.storage) / count).unwrap_or(u32::MAX);
         let first = self.last_seq + 1;
@@ -296,7 +297,8 @@ impl StreamState {
                 self.enforce_subject_limit(cx, message.subject)?;
             }
         }
-        self.enforce_limits(cx)?;
+        // What it takes for this message goes at once. What was too much before goes by steps.
+        while !self.enforce_limits(cx)?.is_all && was_within {}
         Ok(seq)
     }
 
@@ -372,11 +374,13 @@ impl StreamState {
         subject: &[u8],
         keep: u64,
     ) -> Result<(), StorageError> {
-        match conditions.rollup {
+        let filters = match conditions.rollup {
             Rollup::None => return Ok(()),
-            Rollup::Subject => self.purge(cx, &Filters::new([subject]), 0, keep)?,
-            Rollup::All => self.purge(cx, &Filters::all(), 0, keep)?,
+            Rollup::Subject => Filters::new([subject]),
+            Rollup::All => Filters::all(),
         };
+        // It takes effect with the message, however much that is.
+        while !self.purge(cx, &filters, 0, keep)?.is_all {}
         self.skip_removed(cx)
     }
 }

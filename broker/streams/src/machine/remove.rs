@@ -1,18 +1,44 @@
 //! Removing messages: by limits, purges, acknowledgements and requests.
 
+use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use mainstem_storage::StorageError;
 
 use super::context::Context;
+use super::live::Live;
 use super::stream::StreamState;
 use super::{Position, subjects};
+use crate::command::Outcome;
 use crate::config::Discard;
+use crate::keys::run::Run;
 use crate::matching::Filters;
 
-/// Sequences that a filtered purge takes at once.
-const PURGE_STEP: usize = 4096;
+/// Messages that one command removes at most where each has to be looked at: nobody else has a turn meanwhile.
+const STEP: u64 = if cfg!(test) { 3 } else { 2048 };
+
+/// A message's sequence and subject.
+type Found = (u64, Rc<[u8]>);
+
+/// What a command removed.
+#[derive(Clone, Copy)]
+pub(super) struct Removal {
+    pub(super) removed: u64,
+    /// There is nothing more to be removed.
+    pub(super) is_all: bool,
+}
+
+impl Removal {
+    pub(super) fn outcome(self) -> Outcome {
+        let removed = self.removed;
+        match self.is_all {
+            true => Outcome::Done { removed },
+            false => Outcome::Partly { removed },
+        }
+    }
+}
 
 impl StreamState {
     /// Removes one message. False: there is none.
@@ -97,7 +123,7 @@ impl StreamState {
     }
 
     /// Nothing is left, and the next sequence is the one behind `last_seq`.
-    fn begin_after(&mut self, cx: &mut Context, last_seq: u64) {
+    pub(super) fn begin_after(&mut self, cx: &mut Context, last_seq: u64) {
         self.first_seq = last_seq + 1;
         self.last_seq = last_seq;
         self.msgs = 0;
@@ -113,23 +139,33 @@ impl StreamState {
     /// Removes all messages, without asking for their subjects.
     pub(super) fn remove_all(&mut self, cx: &mut Context, last_seq: u64) -> Result<u64, StorageError> {
         let removed = self.msgs;
-        let mut seq = self.first_seq;
-        while let Some(first) = self.next_live(&cx.rows, seq)? {
-            let Some(run) = self.runs.run_from(&cx.rows, self.id, first)? else {
-                break;
-            };
-            let from = first.max(run.first_seq);
-            let dead = match self.num_deleted() {
-                0 => 0,
-                _ => self.deleted.count(&cx.rows, self.id, from, run.last_seq())?,
-            };
-            let live = run.last_seq() + 1 - from - dead;
-            cx.live.remove(run.index, live * u64::from(run.size));
-            seq = run.last_seq() + 1;
-        }
+        self.each_run(cx, |live, run, bytes| live.remove(run.index, bytes))?;
         self.begin_after(cx, last_seq);
         self.note_change(cx, |change| change.removed = true);
         Ok(removed)
+    }
+
+    /// Shows every run, and how many bytes of its messages are there.
+    pub(super) fn each_run(
+        &mut self,
+        cx: &mut Context,
+        mut show: impl FnMut(&mut Live, &Run, u64),
+    ) -> Result<(), StorageError> {
+        if self.msgs == 0 {
+            return Ok(());
+        }
+        let (id, first_seq, is_whole) = (self.id, self.first_seq, self.num_deleted() == 0);
+        let (deleted, Context { rows, live, .. }) = (&mut self.deleted, cx);
+        self.runs.each(rows, id, first_seq, |run| {
+            let (from, to) = (run.first_seq.max(first_seq), run.last_seq());
+            let mut messages = to + 1 - from;
+            if !is_whole {
+                deleted.hold_range(rows, id, from, to)?;
+                messages -= deleted.count(rows, id, from, to)?;
+            }
+            show(live, run, messages * u64::from(run.size));
+            Ok(())
+        })
     }
 
     /// Removes the first message.
@@ -140,17 +176,38 @@ impl StreamState {
         }
     }
 
-    /// Brings the stream within its limits.
-    pub(super) fn enforce_limits(&mut self, cx: &mut Context) -> Result<(), StorageError> {
-        if self.config.discard != Discard::Old {
-            return Ok(());
-        }
-        let max_msgs = limit(self.config.max_msgs);
-        let max_bytes = limit(self.config.max_bytes);
-        while self.msgs > 0 && (self.msgs > max_msgs || self.bytes > max_bytes) {
+    /// It has not more than it may.
+    pub(super) fn is_within_limits(&self) -> bool {
+        let (max_msgs, max_bytes) = (limit(self.config.max_msgs), limit(self.config.max_bytes));
+        self.config.discard != Discard::Old || (self.msgs <= max_msgs && self.bytes <= max_bytes)
+    }
+
+    /// Brings the stream within its limits, a step at most.
+    pub(super) fn enforce_limits(&mut self, cx: &mut Context) -> Result<Removal, StorageError> {
+        self.remove_while(cx, |stream, _| Ok(!stream.is_within_limits()))
+    }
+
+    /// Removes the first messages for as long as `is_wanted`, a step at most.
+    fn remove_while(
+        &mut self,
+        cx: &mut Context,
+        mut is_wanted: impl FnMut(&mut Self, &Context) -> Result<bool, StorageError>,
+    ) -> Result<Removal, StorageError> {
+        let mut removed = 0;
+        while self.msgs > 0 && is_wanted(self, cx)? {
+            if removed == STEP {
+                return Ok(Removal {
+                    removed,
+                    is_all: false,
+                });
+            }
             self.remove_first(cx)?;
+            removed += 1;
         }
-        Ok(())
+        Ok(Removal {
+            removed,
+            is_all: true,
+        })
     }
 
     /// Brings a subject within the limit of messages for each.
@@ -204,64 +261,47 @@ impl StreamState {
         Ok(())
     }
 
-    /// Removes messages that are older than `before_ns`.
-    pub(super) fn expire(&mut self, cx: &mut Context, before_ns: u64) -> Result<u64, StorageError> {
-        let mut removed = 0;
-        while self.msgs > 0 {
-            let Some(position) = self.position(&cx.rows, self.first_seq)? else {
-                return Err(cx.lost(self.id, self.first_seq));
-            };
-            if position.timestamp_ns >= before_ns {
-                break;
+    /// Removes messages that are older than `before_ns`, a step at most.
+    pub(super) fn expire(&mut self, cx: &mut Context, before_ns: u64) -> Result<Removal, StorageError> {
+        let removal = self.remove_while(cx, |stream, cx| {
+            match stream.position(&cx.rows, stream.first_seq)? {
+                Some(position) => Ok(position.timestamp_ns < before_ns),
+                None => Err(cx.lost(stream.id, stream.first_seq)),
             }
-            let subject = self.subject_at(cx, &position)?;
-            self.remove_known(cx, &position, &subject)?;
-            removed += 1;
-        }
-        Ok(removed)
+        })?;
+        self.expires_more = !removal.is_all;
+        Ok(removal)
     }
 
-    /// Removes messages below `below_seq` (0: all) that match, but for the newest `keep`.
+    /// Removes messages below `below_seq` (0: all) that match, but for the newest `keep`: all of them at once where
+    /// nothing is left, else a step at most.
     pub(super) fn purge(
         &mut self,
         cx: &mut Context,
         filters: &Filters,
         below_seq: u64,
         keep: u64,
-    ) -> Result<u64, StorageError> {
+    ) -> Result<Removal, StorageError> {
+        let all = |removed| Removal {
+            removed,
+            is_all: true,
+        };
         if below_seq == 1 {
-            return Ok(0);
+            return Ok(all(0));
         }
-        if filters.is_all() {
-            if below_seq > self.last_seq {
-                return self.remove_all(cx, below_seq - 1);
-            }
-            if below_seq > 0 {
-                return self.remove_below(cx, below_seq);
-            }
-            if keep == 0 {
-                return self.remove_all(cx, self.last_seq);
-            }
-            return self.remove_but(cx, keep);
+        if !filters.is_all() {
+            return self.purge_subjects(cx, filters, below_seq, keep);
         }
-        self.purge_subjects(cx, filters, below_seq, keep)
-    }
-
-    fn remove_below(&mut self, cx: &mut Context, below_seq: u64) -> Result<u64, StorageError> {
-        let mut removed = 0;
-        while self.msgs > 0 && self.first_seq < below_seq {
-            self.remove_first(cx)?;
-            removed += 1;
+        if below_seq > self.last_seq {
+            return self.remove_all(cx, below_seq - 1).map(all);
         }
-        Ok(removed)
-    }
-
-    fn remove_but(&mut self, cx: &mut Context, keep: u64) -> Result<u64, StorageError> {
-        let removed = self.msgs.saturating_sub(keep);
-        for _ in 0..removed {
-            self.remove_first(cx)?;
+        if below_seq > 0 {
+            return self.remove_while(cx, |stream, _| Ok(stream.first_seq < below_seq));
         }
-        Ok(removed)
+        match keep {
+            0 => self.remove_all(cx, self.last_seq).map(all),
+            _ => self.remove_while(cx, |stream, _| Ok(stream.msgs > keep)),
+        }
     }
 
     fn purge_subjects(
@@ -270,30 +310,52 @@ impl StreamState {
         filters: &Filters,
         below_seq: u64,
         keep: u64,
-    ) -> Result<u64, StorageError> {
-        let mut left = u64::MAX;
-        if keep > 0 {
-            let mut matching = 0;
-            self.subjects.scan(&cx.rows, self.id, filters, |_, row| {
-                matching += row.count;
-                Ok(ControlFlow::Continue(()))
-            })?;
-            left = u64::saturating_sub(matching, keep);
-        }
+    ) -> Result<Removal, StorageError> {
         let end = if below_seq == 0 { u64::MAX } else { below_seq };
-        let mut removed = 0;
-        while left > 0 {
-            let step = self.oldest_matching(cx, filters, end, left.min(PURGE_STEP as u64) as usize)?;
-            if step.is_empty() {
-                break;
+        let step = match keep {
+            // What goes is the same in any order.
+            0 => self.some_matching(cx, filters, end)?,
+            _ => {
+                let mut matching = 0;
+                self.subjects.scan(&cx.rows, self.id, filters, |_, row| {
+                    matching += row.count;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                let wanted = matching.saturating_sub(keep).min(STEP + 1);
+                self.oldest_matching(cx, filters, end, wanted as usize)?
             }
-            for (seq, subject) in &step {
-                self.remove_of_subject(cx, *seq, subject)?;
-            }
-            removed += step.len() as u64;
-            left -= step.len() as u64;
+        };
+        let removed = step.len().min(STEP as usize);
+        for (seq, subject) in &step[..removed] {
+            self.remove_of_subject(cx, *seq, subject)?;
         }
-        Ok(removed)
+        Ok(Removal {
+            removed: removed as u64,
+            is_all: step.len() == removed,
+        })
+    }
+
+    /// Messages that match, below `end`: one more than a step, if there are so many.
+    fn some_matching(&self, cx: &Context, filters: &Filters, end: u64) -> Result<Vec<Found>, StorageError> {
+        let mut found = Vec::new();
+        self.subjects.scan(&cx.rows, self.id, filters, |subject, row| {
+            let subject: Rc<[u8]> = subject.into();
+            let prefix = subjects::blocks_of(&cx.rows, self.id, &subject);
+            subjects::scan_postings(&cx.rows, &prefix, row, 0, |seq| {
+                if seq >= end || found.len() as u64 > STEP {
+                    return ControlFlow::Break(());
+                }
+                found.push((seq, Rc::clone(&subject)));
+                ControlFlow::Continue(())
+            })?;
+            Ok(match found.len() as u64 > STEP {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        // In an order that does not depend on what is in RAM.
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// The oldest messages that match, below `end`, in order.
@@ -303,17 +365,17 @@ impl StreamState {
         filters: &Filters,
         end: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, std::rc::Rc<[u8]>)>, StorageError> {
-        let mut oldest = std::collections::BinaryHeap::new();
+    ) -> Result<Vec<Found>, StorageError> {
+        let mut oldest = BinaryHeap::new();
         self.subjects.scan(&cx.rows, self.id, filters, |subject, row| {
-            let subject: std::rc::Rc<[u8]> = subject.into();
+            let subject: Rc<[u8]> = subject.into();
             let prefix = subjects::blocks_of(&cx.rows, self.id, &subject);
             subjects::scan_postings(&cx.rows, &prefix, row, 0, |seq| {
                 let is_full = oldest.len() >= limit;
                 if seq >= end || (is_full && oldest.peek().is_some_and(|(largest, _)| seq > *largest)) {
                     return ControlFlow::Break(());
                 }
-                oldest.push((seq, std::rc::Rc::clone(&subject)));
+                oldest.push((seq, Rc::clone(&subject)));
                 if is_full {
                     oldest.pop();
                 }

@@ -1,6 +1,7 @@
 //! From sequences to places in the log.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mainstem_storage::StorageError;
@@ -132,6 +133,29 @@ impl Runs {
             }
         }
         Ok(self.tail.iter().find(|run| run.last_seq() >= seq).copied())
+    }
+
+    /// Shows the runs from the one that holds `seq` on. Their messages may have been removed.
+    pub(crate) fn each(
+        &self,
+        rows: &Rows,
+        stream: StreamId,
+        seq: u64,
+        mut show: impl FnMut(&Run) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut show_all = |runs: &[Run]| {
+            let rest = runs.iter().filter(|run| run.last_seq() >= seq);
+            rest.map(&mut show).collect::<Result<(), _>>()
+        };
+        let prefix = of_stream(rows.group(), Kind::Runs, stream);
+        let first = rows.last_to(&run::key(rows.group(), stream, seq), &prefix)?;
+        let from = first.map_or_else(|| prefix.clone(), |(key, _)| key);
+        rows.scan_prefix_from(&from, &prefix, |_, value| {
+            let runs = run::decode(value).map_err(|error| rows.damaged("a block of runs", error))?;
+            show_all(&runs)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        show_all(&self.tail)
     }
 
     /// `None`: not in the tail. `Some(None)`: in no run, but it would be in the tail.

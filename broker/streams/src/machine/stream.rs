@@ -44,6 +44,8 @@ pub struct StreamState {
     pub(super) msg_ids: MsgIds,
     /// What changed since somebody asked.
     pub(super) change: Change,
+    /// The last expiry did not remove all that it should.
+    pub expires_more: bool,
     /// Its configuration is not in the rows.
     pub(super) config_changed: bool,
     /// What it holds is not in the rows.
@@ -92,6 +94,7 @@ impl StreamState {
                 buckets: state.msg_ids,
             },
             change: Change::default(),
+            expires_more: false,
             config_changed: false,
             state_changed: false,
         }

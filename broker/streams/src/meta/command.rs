@@ -70,6 +70,11 @@ impl MetaCommand {
         out.into()
     }
 
+    /// The bytes are a command.
+    pub(crate) fn is_valid(bytes: &[u8]) -> bool {
+        Self::decode(bytes).is_ok()
+    }
+
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Invalid> {
         let mut bytes = Reader::new(bytes);
         match bytes.u8()? {

@@ -5,9 +5,11 @@
 
 mod command;
 mod machine;
+mod mend;
 mod names;
 mod rows;
 
 pub(crate) use command::{MetaCommand, MetaOutcome};
 pub(crate) use machine::MetaMachine;
-pub(crate) use names::Placed;
+pub(crate) use mend::mend;
+pub(crate) use names::{Names, Placed};

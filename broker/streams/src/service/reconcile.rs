@@ -75,14 +75,16 @@ impl Streams {
 
     /// Gives the stream in its data group the configuration that stands with its name.
     pub(super) async fn apply_config(&self, lane: &Lane, placed: &Placed) -> Result<(), Error> {
-        done(
-            lane.door
-                .call(&Command::UpdateStream {
-                    stream: placed.id,
-                    config: (*placed.config).clone(),
-                })
-                .await?,
-        )
+        let command = Command::UpdateStream {
+            stream: placed.id,
+            config: (*placed.config).clone(),
+        };
+        loop {
+            match lane.door.call(&command).await? {
+                Outcome::Partly { .. } => {}
+                outcome => return done(outcome),
+            }
+        }
     }
 
     /// Makes all streams known to clients.

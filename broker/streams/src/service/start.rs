@@ -66,9 +66,26 @@ pub enum StartError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]
-    Group(#[from] mainstem_raft::StartError),
+    Group(mainstem_raft::StartError),
     #[error("a thread can not be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl From<mainstem_raft::StartError> for StartError {
+    fn from(error: mainstem_raft::StartError) -> Self {
+        match error {
+            mainstem_raft::StartError::Storage(error) => Self::Storage(error),
+            error => Self::Group(error),
+        }
+    }
+}
+
+impl StartError {
+    /// Log and state do not fit together, which [`accept_loss`](super::accept_loss) puts right.
+    pub fn is_loss(&self) -> bool {
+        use mainstem_raft::StartError::{Behind, Old};
+        matches!(self, Self::Group(Behind { .. } | Old { .. }))
+    }
 }
 
 impl Streams {
@@ -146,22 +163,6 @@ impl Streams {
         };
         Cleaner::start(parts, tokio::runtime::Handle::current())
     }
-}
-
-/// Gives up what a store lost, so that the service starts on it again. For `mainstem doctor`: the store is opened to
-/// accept loss, and no service runs on it.
-///
-/// # Errors
-/// The store cannot be read or written.
-pub async fn accept_loss(log: &Arc<dyn LogStore>, state: &Arc<dyn StateStore>) -> Result<(), StorageError> {
-    let meta = (lane::META, Kept::Synced);
-    for (number, kept) in std::iter::once(meta).chain(lane::GROUPS) {
-        if kept != Kept::Memory {
-            log.open_group(GroupId(number), kept)?;
-            mainstem_raft::accept_loss(log, state, GroupId(number)).await?;
-        }
-    }
-    Ok(())
 }
 
 async fn open_lane(

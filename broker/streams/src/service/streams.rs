@@ -151,10 +151,16 @@ impl Streams {
     /// Removes messages; how many.
     pub async fn purge(&self, account: &str, name: &str, purge: PurgeOptions) -> Result<u64, Error> {
         let (placed, lane) = self.place(account, name)?;
+        let mut below_seq = purge.below_seq;
+        if below_seq == 0 && purge.keep == 0 && purge.filter.is_some() {
+            // It takes several steps, and what comes meanwhile stays.
+            let last_seq = |view: &mut View| view.stream(placed.id).map_or(0, |stream| stream.last_seq);
+            below_seq = lane.machine.with(last_seq) + 1;
+        }
         let command = Command::Purge {
             stream: placed.id,
             filter: purge.filter.unwrap_or_default(),
-            below_seq: purge.below_seq,
+            below_seq,
             keep: purge.keep,
         };
         self.remove(lane, placed.id, &command).await
@@ -177,13 +183,17 @@ impl Streams {
     }
 
     async fn remove(&self, lane: &Lane, id: StreamId, command: &Command) -> Result<u64, Error> {
-        match lane.door.call(command).await? {
-            Outcome::Refused(error) => Err(error),
-            Outcome::Done { removed } => {
-                lane.desk.run(move |engine| engine.recheck(id));
-                Ok(removed)
+        let mut all = 0;
+        loop {
+            match lane.door.call(command).await? {
+                Outcome::Refused(error) => return Err(error),
+                Outcome::Partly { removed } => all += removed,
+                Outcome::Done { removed } => {
+                    lane.desk.run(move |engine| engine.recheck(id));
+                    return Ok(all + removed);
+                }
+                _ => return Ok(all),
             }
-            _ => Ok(0),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -251,6 +252,7 @@ pub struct Bench {
     storage: Storage,
     folder: tempfile::TempDir,
     options: Options,
+    segment_bytes: u64,
     numbers: std::sync::atomic::AtomicU64,
 }
 
@@ -260,12 +262,21 @@ impl Bench {
     }
 
     pub async fn with(options: Options) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self::open(folder, options, ManualClock::new()).await
+        Self::with_segments(options, mainstem_storage::Options::default().segment_bytes).await
     }
 
-    async fn open(folder: tempfile::TempDir, options: Options, clock: Arc<ManualClock>) -> Self {
-        let storage = open_store(&folder).await;
+    pub async fn with_segments(options: Options, segment_bytes: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::open(folder, options, ManualClock::new(), segment_bytes).await
+    }
+
+    async fn open(
+        folder: tempfile::TempDir,
+        options: Options,
+        clock: Arc<ManualClock>,
+        segment_bytes: u64,
+    ) -> Self {
+        let storage = open_store(&folder, segment_bytes).await;
         let outlet = Arc::new(Recorder::default());
         let streams = Streams::start(
             Arc::clone(&storage.log),
@@ -283,12 +294,18 @@ impl Bench {
             storage,
             folder,
             options,
+            segment_bytes,
             numbers: std::sync::atomic::AtomicU64::new(1),
         }
     }
 
     /// Stops the service, and starts it again on the same folder.
     pub async fn restart(self) -> Self {
+        self.restart_after(async |_| ()).await
+    }
+
+    /// The same, with a change of the folder in between.
+    pub async fn restart_after(self, change: impl AsyncFnOnce(&Path)) -> Self {
         self.streams.shutdown().await;
         let Self {
             streams,
@@ -297,11 +314,25 @@ impl Bench {
             storage,
             folder,
             options,
+            segment_bytes,
             ..
         } = self;
         drop((streams, outlet));
         storage.close().unwrap();
-        Self::open(folder, options, clock).await
+        // When it can be opened, whoever had it is gone.
+        drop(open_store(&folder, segment_bytes).await);
+        change(folder.path()).await;
+        Self::open(folder, options, clock, segment_bytes).await
+    }
+
+    /// Stops the service, while its folder is still there.
+    pub async fn stop(self) {
+        self.streams.shutdown().await;
+        self.storage.close().unwrap();
+    }
+
+    pub fn segments_freed(&self) -> u64 {
+        self.storage.metrics().segments_freed
     }
 
     pub async fn stream(&self, name: &str, change: impl FnOnce(&mut StreamConfig)) -> StreamInfo {
@@ -468,10 +499,10 @@ impl Bench {
 }
 
 /// Tasks of the service before may still hold the store for a moment.
-async fn open_store(folder: &tempfile::TempDir) -> Storage {
+async fn open_store(folder: &tempfile::TempDir, segment_bytes: u64) -> Storage {
     let opening = async {
         loop {
-            match Storage::open(folder.path(), store_options()) {
+            match Storage::open(folder.path(), store_options(segment_bytes)) {
                 Err(StorageError::Locked(_)) => tokio::time::sleep(Duration::from_millis(2)).await,
                 opened => return opened.unwrap(),
             }
@@ -480,8 +511,9 @@ async fn open_store(folder: &tempfile::TempDir) -> Storage {
     tokio::time::timeout(PATIENCE, opening).await.unwrap()
 }
 
-fn store_options() -> mainstem_storage::Options {
+pub fn store_options(segment_bytes: u64) -> mainstem_storage::Options {
     mainstem_storage::Options {
+        segment_bytes,
         mark_bytes: 0,
         ballast_bytes: 0,
         ..mainstem_storage::Options::default()

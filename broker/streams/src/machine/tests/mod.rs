@@ -173,13 +173,19 @@ impl Bench {
     }
 
     fn command(&mut self, command: &Command) {
-        let mut entry = EntryBuilder::new(self.now_ns);
-        entry.push_with(|out| command.encode(out));
-        let outcome = self.apply(entry).remove(0);
-        match outcome {
-            Outcome::Done { removed } => assert_eq!(self.model.apply(command), Some(removed), "{command:?}"),
-            Outcome::Refused(_) => {}
-            other => panic!("{other:?} to {command:?}"),
+        let mut all = 0;
+        loop {
+            let mut entry = EntryBuilder::new(self.now_ns);
+            entry.push_with(|out| command.encode(out));
+            match self.apply(entry).remove(0) {
+                Outcome::Partly { removed } => all += removed,
+                Outcome::Done { removed } => {
+                    assert_eq!(self.model.apply(command), Some(all + removed), "{command:?}");
+                    return;
+                }
+                Outcome::Refused(_) => return,
+                other => panic!("{other:?} to {command:?}"),
+            }
         }
     }
 
