@@ -141,7 +141,7 @@ impl Engine {
                     stream,
                     consumer,
                     request,
-                } => self.pull(stream, &consumer, request),
+                } => self.pull(&stream, &consumer, request),
                 Input::Ack {
                     stream,
                     consumer,

@@ -89,7 +89,7 @@ impl Streams {
         request: PullRequest,
     ) -> Result<(), Error> {
         let stream = self.find(account, stream)?;
-        stream.desk().pull(stream.id(), consumer, request);
+        stream.desk().pull(&stream, consumer, request);
         Ok(())
     }
 
