@@ -1,7 +1,8 @@
 //! Accounts: each has its own streams, and the limits that it was given.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mainstem_tests::jetstream::{Api, consumer_config, start, stream_config};
+use mainstem_tests::server::Signal;
 use serde_json::{Value, json};
 
 const ACCOUNTS: &str = r#"
@@ -111,5 +112,29 @@ async fn an_account_that_is_full_refuses_to_store() -> Result<()> {
             .is_some_and(|bytes| (1000..2000).contains(&bytes)),
         "{info}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_gives_accounts_streams_and_other_limits() -> Result<()> {
+    let server = start(ACCOUNTS)?;
+    let mut b = Api::login(&server, &user("b")).await?;
+    let mut c = Api::login(&server, &user("c")).await?;
+    c.refused(10039, "INFO", &Value::Null).await?;
+    b.stream("s1", json!({"max_bytes": 100})).await?;
+    let changed = ACCOUNTS.replace("max_streams: 2", "max_streams: 1").replace(
+        "{user: c, password: c}] }",
+        "{user: c, password: c}], jetstream: enabled }",
+    );
+    ensure!(!changed.contains("max_streams: 2"), "{changed}");
+    std::fs::write(server.folder().join("server.conf"), changed)?;
+    server.signal(Signal::HUP)?;
+    server.await_log("Reloaded server configuration")?;
+    c.stream("s", json!({})).await?;
+    assert_eq!(c.stored("s.a", "x").await?, 1);
+    c.consumer("s", "c", json!({"ack_policy": "explicit"})).await?;
+    assert_eq!(c.consume("s", "c", 1).await?, ["x"]);
+    let second = stream_config("s2", json!({"max_bytes": 100}));
+    b.refused(10027, "STREAM.CREATE.s2", &second).await?;
     Ok(())
 }

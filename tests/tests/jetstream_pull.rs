@@ -259,6 +259,10 @@ async fn a_consumer_without_use_goes_away() -> Result<()> {
     let body = json!({"stream_name": "s", "config": config});
     let made = api.done("CONSUMER.CREATE.s", &body).await?;
     let name = made["name"].as_str().context("a generated name")?.to_owned();
+    ensure!(
+        made["config"]["name"].is_null(),
+        "a name that nobody gave: {made}"
+    );
     for _ in 0..4 {
         api.fetch("s", &name, json!({"batch": 1, "expires": SECOND / 4}))
             .await?;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mainstem_tests::jetstream::{Api, start};
+use mainstem_tests::jetstream::{Api, start, stream_config};
+use mainstem_tests::server::Signal;
 use serde_json::{Value, json};
 
 /// Refusals to store a message for the stream's limits.
@@ -310,5 +311,52 @@ async fn live_subscribers_get_what_a_stream_takes_and_what_it_refuses() -> Resul
         payloads.push(api.next(&live).await?.text());
     }
     assert_eq!(payloads, ["taken", "refused"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delete_says_why_there_is_nothing_to_delete() -> Result<()> {
+    let server = start("")?;
+    let mut api = Api::open(&server).await?;
+    let cases = [
+        ("file", [(3, 10043), (0, 10057), (1, 10057), (9, 10057)]),
+        ("memory", [(3, 10043), (0, 10043), (1, 10043), (9, 10043)]),
+    ];
+    for (storage, wanted) in cases {
+        api.stream(storage, json!({"storage": storage})).await?;
+        api.fill(&format!("{storage}.a"), 4).await?;
+        let delete = format!("STREAM.MSG.DELETE.{storage}");
+        for seq in [1, 3] {
+            api.done(&delete, &json!({"seq": seq})).await?;
+        }
+        for (seq, err_code) in wanted {
+            api.refused(err_code, &delete, &json!({"seq": seq})).await?;
+        }
+        assert_eq!(api.state(storage).await?["messages"], 2);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn compression_is_remembered() -> Result<()> {
+    let mut server = start("")?;
+    let mut api = Api::open(&server).await?;
+    let made = api.stream("s", json!({"compression": "s2"})).await?;
+    assert_eq!(made["config"]["compression"], "s2");
+    api.fill("s.a", 3).await?;
+    server.restart(Signal::KILL)?;
+    let mut api = Api::open(&server).await?;
+    let info = api.done("STREAM.INFO.s", &Value::Null).await?;
+    assert_eq!(
+        (&info["config"]["compression"], &info["state"]["messages"]),
+        (&json!("s2"), &json!(3))
+    );
+    let changed = api
+        .done(
+            "STREAM.UPDATE.s",
+            &stream_config("s", json!({"compression": "none"})),
+        )
+        .await?;
+    assert_eq!(changed["config"]["compression"], "none");
     Ok(())
 }

@@ -13,7 +13,6 @@ async fn a_stream_that_needs_it_is_refused() -> Result<()> {
         json!({"sources": [{"name": "other"}]}),
         json!({"republish": {"src": ">", "dest": "r.>"}}),
         json!({"subject_transform": {"src": ">", "dest": "r.>"}}),
-        json!({"compression": "s2"}),
         json!({"placement": {"cluster": "east"}}),
         json!({"subject_delete_marker_ttl": 1_000_000_000_u64}),
         json!({"allow_msg_counter": true}),

@@ -76,6 +76,17 @@ pub struct StreamsOptions {
     pub others_enabled: bool,
 }
 
+impl StreamsOptions {
+    /// The same, but for the accounts, which a reload takes over.
+    pub fn with_accounts_of(&self, other: &Self) -> Self {
+        Self {
+            accounts: other.accounts.clone(),
+            others_enabled: other.others_enabled,
+            ..self.clone()
+        }
+    }
+}
+
 /// What one account may store; `None`: no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStreams {

@@ -229,7 +229,7 @@ impl Broker {
             return tracing::error!("Failed to reload server configuration: {error}");
         }
         if let Some(streams) = &self.streams {
-            streams.front.tap_accounts();
+            streams.reload(&new.streams);
         }
         if let Err(error) = log.reload(&new.log) {
             tracing::error!("cannot change the log: {error}");
@@ -241,7 +241,7 @@ impl Broker {
             admin: old.admin.clone(),
             limits: old.limits.clone(),
             data_dir: old.data_dir.clone(),
-            streams: old.streams.clone(),
+            streams: old.streams.with_accounts_of(&new.streams),
             ports_file_dir: old.ports_file_dir.clone(),
             ..new
         };

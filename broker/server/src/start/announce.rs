@@ -87,7 +87,10 @@ pub(super) fn not_reloadable(old: &Options, new: &Options) -> Vec<&'static str> 
         ("Websocket listener", listener(old) != listener(new)),
         ("Limits", old.limits != new.limits),
         ("DataDir", old.data_dir != new.data_dir),
-        ("JetStream", old.streams != new.streams),
+        (
+            "JetStream",
+            old.streams.with_accounts_of(&new.streams) != new.streams,
+        ),
         ("PortsFileDir", old.ports_file_dir != new.ports_file_dir),
     ];
     changes

@@ -111,6 +111,14 @@ impl Running {
 }
 
 impl Running {
+    /// Takes over which accounts have streams, and how much of them.
+    pub(super) fn reload(&self, options: &StreamsOptions) {
+        for account in self.front.tap_accounts(&enabled(options)) {
+            tracing::warn!("account {account} has JetStream until a restart");
+        }
+        self.streams.set_account_limits(&account_limits(options));
+    }
+
     /// A damaged store is no good place to publish to.
     pub(super) fn health(&self) -> HealthCheck {
         let store = Arc::clone(&self.store);
@@ -253,13 +261,16 @@ fn service_options(options: &StreamsOptions, bounds: &Bounds) -> mainstem_stream
     mainstem_streams::Options {
         max_memory_bytes: signed(Some(bounds.memory_bytes)),
         max_store_bytes: signed(Some(bounds.store_bytes)),
-        account_limits: options
-            .accounts
-            .iter()
-            .map(|account| (account.name.as_str().into(), limits(account)))
-            .collect(),
+        account_limits: account_limits(options),
         ..mainstem_streams::Options::default()
     }
+}
+
+fn account_limits(options: &StreamsOptions) -> Vec<(Box<str>, AccountLimits)> {
+    let accounts = options.accounts.iter();
+    accounts
+        .map(|account| (account.name.as_str().into(), limits(account)))
+        .collect()
 }
 
 fn limits(account: &AccountStreams) -> AccountLimits {

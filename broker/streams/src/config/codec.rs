@@ -3,11 +3,12 @@
 use mainstem_record::{Reader, Truncated, Writer};
 
 use super::{
-    AckPolicy, ConsumerConfig, DeliverPolicy, Discard, Metadata, PersistMode, ReplayPolicy, Retention,
-    Storage, StreamConfig, StreamConsumerLimits,
+    AckPolicy, Compression, ConsumerConfig, DeliverPolicy, Discard, Metadata, PersistMode, ReplayPolicy,
+    Retention, Storage, StreamConfig, StreamConsumerLimits,
 };
 
-const VERSION: u8 = 1;
+/// Version 2 added a stream's compression, and whether a consumer has a name of its own.
+const VERSION: u8 = 2;
 
 /// Why bytes are not a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +23,9 @@ pub enum InvalidConfig {
 
 type Read<T> = Result<T, InvalidConfig>;
 
-fn version(reader: &mut Reader<'_>) -> Read<()> {
+fn version(reader: &mut Reader<'_>) -> Read<u8> {
     match reader.u8()? {
-        VERSION => Ok(()),
+        version @ 1..=VERSION => Ok(version),
         other => Err(InvalidConfig::Version(other)),
     }
 }
@@ -106,6 +107,9 @@ impl Choice for Discard {
 impl Choice for PersistMode {
     const ALL: &'static [Self] = &[Self::Default, Self::Async];
 }
+impl Choice for Compression {
+    const ALL: &'static [Self] = &[Self::None, Self::S2];
+}
 impl Choice for DeliverPolicy {
     const ALL: &'static [Self] = &[
         Self::All,
@@ -162,11 +166,12 @@ impl StreamConfig {
         out.put_signed(self.consumer_limits.max_ack_pending);
         self.persist_mode.put(out);
         put_metadata(out, &self.metadata);
+        self.compression.put(out);
     }
 
     /// Takes a configuration from the front of what is read.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, InvalidConfig> {
-        version(reader)?;
+        let version = version(reader)?;
         Ok(Self {
             name: text(reader)?,
             description: text(reader)?,
@@ -197,6 +202,10 @@ impl StreamConfig {
             },
             persist_mode: Choice::get(reader)?,
             metadata: metadata(reader)?,
+            compression: match version {
+                1 => Compression::None,
+                _ => Choice::get(reader)?,
+            },
         })
     }
 }
@@ -238,11 +247,12 @@ impl ConsumerConfig {
         out.put_signed(i64::from(self.num_replicas));
         out.put_u8(self.mem_storage.into());
         put_metadata(out, &self.metadata);
+        out.put_u8(self.is_unnamed.into());
     }
 
     /// Takes a configuration from the front of what is read.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, InvalidConfig> {
-        version(reader)?;
+        let version = version(reader)?;
         Ok(Self {
             durable: text(reader)?,
             name: text(reader)?,
@@ -276,6 +286,36 @@ impl ConsumerConfig {
             num_replicas: narrow(reader.signed()?)?,
             mem_storage: flag(reader)?,
             metadata: metadata(reader)?,
+            is_unnamed: version > 1 && flag(reader)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_1_is_read_without_what_came_later() {
+        let stream = StreamConfig {
+            name: "S".into(),
+            ..StreamConfig::default()
+        };
+        let consumer = ConsumerConfig {
+            name: "c".into(),
+            ..ConsumerConfig::default()
+        };
+        let (mut of_stream, mut of_consumer) = (Vec::new(), Vec::new());
+        stream.encode(&mut of_stream);
+        consumer.encode(&mut of_consumer);
+        for bytes in [&mut of_stream, &mut of_consumer] {
+            bytes[0] = 1;
+            bytes.pop();
+        }
+        assert_eq!(StreamConfig::decode(&mut Reader::new(&of_stream)), Ok(stream));
+        assert_eq!(
+            ConsumerConfig::decode(&mut Reader::new(&of_consumer)),
+            Ok(consumer)
+        );
     }
 }

@@ -47,6 +47,8 @@ pub struct ConsumerConfig {
     /// Empty: an ephemeral consumer, which is removed when it is not used.
     pub durable: Box<str>,
     pub name: Box<str>,
+    /// The name was made up, because the client gave none: to clients it is no part of the configuration.
+    pub is_unnamed: bool,
     pub description: Box<str>,
     pub deliver_policy: DeliverPolicy,
     pub opt_start_seq: u64,

@@ -9,7 +9,7 @@ mod stream_check;
 pub use codec::InvalidConfig;
 pub use consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
 pub use consumer_check::{ConsumerLimits, check_consumer_update};
-pub use stream::{Discard, PersistMode, Retention, Storage, StreamConfig, StreamConsumerLimits};
+pub use stream::{Compression, Discard, PersistMode, Retention, Storage, StreamConfig, StreamConsumerLimits};
 pub use stream_check::{StreamLimits, check_stream_update};
 
 use std::collections::BTreeMap;

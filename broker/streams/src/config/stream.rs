@@ -42,6 +42,14 @@ pub enum PersistMode {
     Async,
 }
 
+/// What the messages of a stream are to be compressed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    #[default]
+    None,
+    S2,
+}
+
 /// Defaults and bounds for the consumers of a stream; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamConsumerLimits {
@@ -89,5 +97,7 @@ pub struct StreamConfig {
     pub allow_rollup: bool,
     pub consumer_limits: StreamConsumerLimits,
     pub persist_mode: PersistMode,
+    /// Remembered only: what is stored is the entry as it was proposed.
+    pub compression: Compression,
     pub metadata: Metadata,
 }

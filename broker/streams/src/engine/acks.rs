@@ -7,14 +7,15 @@ use super::consumer::Consumer;
 use super::input::Key;
 use crate::command::StreamId;
 use crate::config::AckPolicy;
+use crate::service::handle::{ConsumerRef, StreamRef};
 use crate::service::outlet::{Advisory, Status, Target};
 use crate::service::types::{Ack, AckKind};
 
 impl Engine {
     pub(super) fn ack(&mut self, stream: StreamId, name: &str, ack: Ack) {
         let Some(key) = self.in_use(stream, name) else {
-            if let Some(reply) = ack.reply {
-                self.nobody(stream, name, reply);
+            if let (Some(reply), Some(stream)) = (ack.reply, self.stream(stream)) {
+                self.nobody(&stream, name, reply);
             }
             return;
         };
@@ -148,15 +149,12 @@ impl Engine {
     }
 
     /// Tells a client that there is no such consumer.
-    pub(super) fn nobody(&self, stream: StreamId, name: &str, reply: Bytes) {
-        let Some(stream) = self.stream(stream) else {
-            return;
-        };
+    pub(super) fn nobody(&self, stream: &StreamRef, name: &str, reply: Bytes) {
         let to = Target {
             account: stream.account().clone(),
             subject: reply,
         };
-        let consumer = crate::service::handle::ConsumerRef::new(stream, name.into());
+        let consumer = ConsumerRef::new(stream.clone(), name.into());
         self.parts.outlet.status(&to, &consumer, &Status::NoConsumer);
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Engine;
 use crate::command::{ConsumerId, StreamId};
 use crate::queue::Queue;
+use crate::service::handle::StreamRef;
 use crate::service::types::{Ack, PullRequest};
 
 /// Above this, those who send are held back.
@@ -27,7 +28,7 @@ pub(crate) type Work = Box<dyn FnOnce(&mut Engine) + Send>;
 /// What a client or the service wants of the engine.
 pub(super) enum Input {
     Pull {
-        stream: StreamId,
+        stream: StreamRef,
         consumer: Box<str>,
         request: PullRequest,
     },
@@ -54,9 +55,9 @@ impl Desk {
         self.0.waiting_bytes() >= FULL_BYTES
     }
 
-    pub(crate) fn pull(&self, stream: StreamId, consumer: &str, request: PullRequest) {
+    pub(crate) fn pull(&self, stream: &StreamRef, consumer: &str, request: PullRequest) {
         let bytes = request.reply.len();
-        let consumer = Box::from(consumer);
+        let (stream, consumer) = (stream.clone(), Box::from(consumer));
         self.push(
             Input::Pull {
                 stream,

@@ -144,7 +144,7 @@ impl Engine {
                     stream,
                     consumer,
                     request,
-                } => self.pull(stream, &consumer, request),
+                } => self.pull(&stream, &consumer, request),
                 Input::Ack {
                     stream,
                     consumer,

@@ -83,15 +83,34 @@ pub(super) fn collect(
         give_up: Vec::new(),
         gone: Vec::new(),
     };
+    match fill(view, consumer, &mut picks, limit, max_bytes) {
+        Ok(()) => Ok(picks),
+        Err(error) => {
+            consumer.put_back(&picks.list);
+            for &(seq, _) in &picks.give_up {
+                consumer.pending.put_back(seq);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    view: &mut View,
+    consumer: &mut Consumer,
+    picks: &mut Picks,
+    limit: usize,
+    max_bytes: u64,
+) -> Result<(), StorageError> {
     let mut bytes = SLICE_BYTES.saturating_sub(max_bytes);
-    redeliveries(view, consumer, &mut picks, limit, &mut bytes)?;
-    let passed = fresh(view, consumer, &mut picks, limit, &mut bytes)?;
+    redeliveries(view, consumer, picks, limit, &mut bytes)?;
+    let passed = fresh(view, consumer, picks, limit, &mut bytes)?;
     let mut pending = count_pending(view, consumer, &passed)?;
     for pick in picks.list.iter_mut().rev() {
         pick.pending = pending;
         pending += u64::from(pick.is_new);
     }
-    Ok(picks)
+    Ok(())
 }
 
 fn redeliveries(
@@ -109,7 +128,10 @@ fn redeliveries(
             picks.give_up.push((seq, unacked.count));
             continue;
         }
-        match view.position(consumer.key.0, seq)? {
+        let position = view
+            .position(consumer.key.0, seq)
+            .inspect_err(|_| consumer.pending.put_back(seq))?;
+        match position {
             Some(position) => {
                 *bytes += u64::from(position.size);
                 picks.list.push(Pick {

@@ -3,14 +3,14 @@
 use super::Engine;
 use super::input::Key;
 use super::waiting::Waiting;
-use crate::command::StreamId;
 use crate::config::ConsumerConfig;
+use crate::service::handle::StreamRef;
 use crate::service::outlet::{Status, Target};
 use crate::service::types::PullRequest;
 
 impl Engine {
-    pub(super) fn pull(&mut self, stream: StreamId, name: &str, request: PullRequest) {
-        match self.in_use(stream, name) {
+    pub(super) fn pull(&mut self, stream: &StreamRef, name: &str, request: PullRequest) {
+        match self.in_use(stream.id(), name) {
             Some(key) => self.pull_of(key, request),
             None => self.nobody(stream, name, request.reply),
         }

@@ -24,7 +24,7 @@ pub(super) fn hand_out(
     if picks.is_empty() {
         return Ok(Room::More);
     }
-    let (frames, frame_of) = load(parts, picks)?;
+    let (frames, frame_of) = load(parts, picks).inspect_err(|_| consumer.put_back(picks))?;
     let mut slice = Slice {
         parts,
         now_ns,
@@ -35,11 +35,17 @@ pub(super) fn hand_out(
     let share = picks.len().div_ceil(consumer.waiting.len().max(1)) as u64;
     let mut given = 0;
     for (at, pick) in picks.iter().enumerate() {
-        let Some(frame) = frame_of[at].map(|frame| &frames[frame]) else {
-            slice.skip(consumer, pick);
-            continue;
+        let frame = frame_of[at].map(|frame| &frames[frame]);
+        let delivery = match frame.map(|frame| delivery_of(consumer, pick, frame)).transpose() {
+            Ok(delivery) => delivery.flatten(),
+            // What stands before it goes out: it is noted as delivered.
+            Err(error) => {
+                slice.flush(consumer);
+                consumer.put_back(&picks[at..]);
+                return Err(error);
+            }
         };
-        let Some(delivery) = delivery_of(consumer, pick, frame)? else {
+        let Some(delivery) = delivery else {
             slice.skip(consumer, pick);
             continue;
         };

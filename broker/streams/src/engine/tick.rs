@@ -257,7 +257,11 @@ impl Engine {
         let Some(consumer) = self.consumers.remove(&key) else {
             return;
         };
-        self.names.remove(&(key.0, Box::from(&**consumer.handle.name())));
+        let name = (key.0, Box::from(&**consumer.handle.name()));
+        // Another consumer may have the name by now.
+        if self.names.get(&name) == Some(&key) {
+            self.names.remove(&name);
+        }
         if let Some(keys) = self.by_stream.get_mut(&key.0) {
             keys.retain(|of| *of != key);
             if keys.is_empty() {

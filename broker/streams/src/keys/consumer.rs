@@ -105,6 +105,7 @@ mod tests {
                     .collect(),
                 given_up,
                 config: ConsumerConfig {
+                    is_unnamed: name.len() % 2 == 0,
                     name: name.into(),
                     filter_subjects: filters.into_iter().map(Into::into).collect(),
                     opt_start_time_ns: start,

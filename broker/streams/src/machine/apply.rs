@@ -9,7 +9,7 @@ use super::publish::Place;
 use super::stream::StreamState;
 use super::view::View;
 use crate::command::{Command, Decoded, Outcome, Publish, StreamId};
-use crate::config::{Retention, StreamConfig};
+use crate::config::{Retention, Storage, StreamConfig};
 use crate::error::Error;
 use crate::matching::Filters;
 
@@ -230,8 +230,15 @@ impl View {
                 "message delete not permitted".into(),
             )));
         }
-        if seq > stream.last_seq {
-            return Ok(Outcome::Refused(Error::DeleteFailed("stream store EOF".into())));
+        // As with nats-server: a store of files says on which side of its messages the sequence lies, one in memory does not.
+        let outside = match stream.config.storage {
+            Storage::Memory => None,
+            Storage::File if seq > stream.last_seq => Some("stream store EOF"),
+            Storage::File if seq < stream.first_seq.max(1) => Some("no message found"),
+            Storage::File => None,
+        };
+        if let Some(why) = outside {
+            return Ok(Outcome::Refused(Error::DeleteFailed(why.into())));
         }
         match stream.remove(cx, seq)? {
             true => Ok(Outcome::Done { removed: 1 }),

@@ -63,7 +63,8 @@ impl Streams {
         placed: &Placed,
         mut config: ConsumerConfig,
     ) -> Result<(StreamId, ConsumerId), Error> {
-        if config.name.is_empty() {
+        config.is_unnamed = config.name.is_empty();
+        if config.is_unnamed {
             config.name = self.made_up_name(lane, placed.id);
         }
         self.check_count(account, lane, placed)?;
@@ -109,6 +110,7 @@ impl Streams {
         mut config: ConsumerConfig,
         action: Action,
     ) -> Result<(), Error> {
+        config.is_unnamed = before.is_unnamed;
         if *before == config {
             return Ok(());
         }

@@ -13,6 +13,8 @@ mod reconcile;
 pub(crate) mod registry;
 mod start;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod turns;
 pub mod types;
 
@@ -32,7 +34,7 @@ use self::outlet::Outlet;
 use self::registry::Registry;
 pub use self::start::{Options, StartError};
 use self::turns::Turns;
-use self::types::{Ack, PullRequest};
+use self::types::{AccountLimits, Ack, PullRequest};
 use crate::config::{PersistMode, Storage, StreamConfig};
 use crate::error::Error;
 use crate::meta::{MetaCommand, MetaMachine, MetaOutcome, Placed};
@@ -91,7 +93,7 @@ impl Streams {
         request: PullRequest,
     ) -> Result<(), Error> {
         let stream = self.find(account, stream)?;
-        stream.desk().pull(stream.id(), consumer, request);
+        stream.desk().pull(&stream, consumer, request);
         Ok(())
     }
 
@@ -107,6 +109,11 @@ impl Streams {
         if let Some(stream) = self.registry.find(account, stream) {
             stream.desk().flow_control(stream.id(), consumer, id);
         }
+    }
+
+    /// Accounts have these limits from now on, and those that are not named the default ones.
+    pub fn set_account_limits(&self, limits: &[(Box<str>, AccountLimits)]) {
+        self.registry.set_limits(limits);
     }
 
     /// How far each group is, with its number.

@@ -99,6 +99,19 @@ impl Registry {
         Arc::clone(&self.node)
     }
 
+    /// Accounts have these limits from now on, and those that are not named the default ones.
+    pub(crate) fn set_limits(&self, limits: &[(Box<str>, AccountLimits)]) {
+        for (name, limits) in limits {
+            self.usage(name).set_limits(*limits);
+        }
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, usage) in accounts.iter() {
+            if !limits.iter().any(|(named, _)| **named == **name) {
+                usage.set_limits(self.default_limits);
+            }
+        }
+    }
+
     pub(crate) fn usage(&self, account: &str) -> Arc<AccountUsage> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(usage) = accounts.get(account) {

@@ -9,6 +9,9 @@
 //! Deliberate deviations:
 //! - What is not built is refused by name (10052 for a stream, 10012 for a consumer), and API subjects that are not served
 //!   have no responders; nats-server answers some of them, and some not at all.
+//! - A stream's compression is remembered and has no effect: what is stored is not compressed.
+//! - `*` and `>` inside a token of a filter are letters. nats-server sometimes takes them for wildcards: when the subjects
+//!   that it holds branch exactly there (`a*` finds `apple` while `avocado` is there as well).
 //! - The text behind `invalid JSON: ` is that of another parser.
 //! - A push consumer delivers to a subject that only a wildcard subscription covers as well.
 //! - Requests to the API are not published as audit advisories (`$JS.EVENT.ADVISORY.API`).
@@ -33,6 +36,7 @@ mod status;
 mod subject;
 mod tap;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -71,8 +75,14 @@ pub struct JetStream {
 struct Tapped {
     account: String,
     /// It has JetStream; else its requests are refused.
-    enabled: bool,
+    enabled: Arc<AtomicBool>,
     counts: Arc<Counts>,
+}
+
+impl Tapped {
+    fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
 }
 
 impl JetStream {
@@ -95,24 +105,36 @@ impl JetStream {
     pub fn open(self: &Arc<Self>, streams: Arc<Streams>, runtime: &Handle) {
         self.streams.store(Some(streams));
         api::start(self, runtime);
-        self.tap_accounts();
+        self.tap_accounts(&self.config.accounts);
     }
 
-    /// Accounts that came to be since get their taps.
-    pub fn tap_accounts(self: &Arc<Self>) {
+    /// Accounts that came to be since get their taps, and those of `enabled` have JetStream from now on. Returns those
+    /// that have it although they are not among them: their streams stay until the process ends.
+    pub fn tap_accounts(self: &Arc<Self>, enabled: &Enabled) -> Vec<String> {
         let mut tapped = self.tapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = Vec::new();
         for account in self.front.node.accounts.all().iter() {
-            let known = tapped.iter().any(|tapped| tapped.account == account.name);
-            if account.name != self.front.system_account && !known {
+            if account.name == self.front.system_account {
+                continue;
+            }
+            let known = tapped.iter().position(|tapped| tapped.account == account.name);
+            let place = known.unwrap_or_else(|| {
                 tapped.push(tap::add(self, account));
+                tapped.len() - 1
+            });
+            match (tapped[place].is_enabled(), enabled.contains(&account.name)) {
+                (false, true) => tap::enable(self, account, &tapped[place]),
+                (true, false) => kept.push(account.name.clone()),
+                _ => {}
             }
         }
+        kept
     }
 
     /// Names of accounts that have JetStream.
     pub(crate) fn enabled_accounts(&self) -> Vec<String> {
         let tapped = self.tapped.lock().unwrap_or_else(PoisonError::into_inner);
-        let enabled = tapped.iter().filter(|tapped| tapped.enabled);
+        let enabled = tapped.iter().filter(|tapped| tapped.is_enabled());
         enabled.map(|tapped| tapped.account.clone()).collect()
     }
 

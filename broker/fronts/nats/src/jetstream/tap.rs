@@ -1,6 +1,7 @@
 //! Requests, acknowledgements and flow control, taken from the core on the publisher's worker.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use mainstem_core::account::Account;
@@ -18,7 +19,7 @@ const FLOW_CONTROL: &str = "$JS.FC.>";
 /// Adds the taps of an account.
 pub(crate) fn add(jetstream: &Arc<JetStream>, account: &Arc<Account>) -> Tapped {
     let counts = Arc::<Counts>::default();
-    let enabled = jetstream.config.accounts.contains(&account.name);
+    let enabled = Arc::<AtomicBool>::default();
     let domain = jetstream.config.domain.as_ref();
     let of_domain = domain.map(|domain| format!("$JS.{domain}.API."));
     for prefix in [Some(PREFIX.to_owned()), of_domain].into_iter().flatten() {
@@ -26,21 +27,13 @@ pub(crate) fn add(jetstream: &Arc<JetStream>, account: &Arc<Account>) -> Tapped 
             jetstream: Arc::clone(jetstream),
             account: Arc::clone(account),
             prefix_len: prefix.len(),
-            enabled,
+            enabled: Arc::clone(&enabled),
             counts: Arc::clone(&counts),
         });
         for served in SERVED {
             let filter = format!("{prefix}{served}");
             account.add_tap(filter.as_bytes(), Arc::clone(&tap) as Arc<dyn Tap>);
         }
-    }
-    if enabled {
-        let tap = Arc::new(AckTap {
-            jetstream: Arc::clone(jetstream),
-            account: Arc::clone(account),
-        });
-        account.add_tap(ack::FILTER.as_bytes(), Arc::clone(&tap) as Arc<dyn Tap>);
-        account.add_tap(FLOW_CONTROL.as_bytes(), tap);
     }
     Tapped {
         account: account.name.clone(),
@@ -49,12 +42,23 @@ pub(crate) fn add(jetstream: &Arc<JetStream>, account: &Arc<Account>) -> Tapped 
     }
 }
 
+/// The account has JetStream from now on.
+pub(crate) fn enable(jetstream: &Arc<JetStream>, account: &Arc<Account>, tapped: &Tapped) {
+    let tap = Arc::new(AckTap {
+        jetstream: Arc::clone(jetstream),
+        account: Arc::clone(account),
+    });
+    account.add_tap(ack::FILTER.as_bytes(), Arc::clone(&tap) as Arc<dyn Tap>);
+    account.add_tap(FLOW_CONTROL.as_bytes(), tap);
+    tapped.enabled.store(true, Ordering::Relaxed);
+}
+
 /// Requests to the API.
 struct ApiTap {
     jetstream: Arc<JetStream>,
     account: Arc<Account>,
     prefix_len: usize,
-    enabled: bool,
+    enabled: Arc<AtomicBool>,
     counts: Arc<Counts>,
 }
 
@@ -140,7 +144,7 @@ impl ApiTap {
             reply: Bytes::copy_from_slice(asked.reply),
             body: Bytes::copy_from_slice(asked.body),
             too_new: asked.too_new,
-            enabled: self.enabled,
+            enabled: self.is_enabled(),
             counts: Arc::clone(&self.counts),
         };
         let api = &self.jetstream.api;
@@ -159,7 +163,11 @@ impl ApiTap {
     }
 
     fn streams(&self) -> Option<Arc<Streams>> {
-        self.jetstream.streams().filter(|_| self.enabled)
+        self.jetstream.streams().filter(|_| self.is_enabled())
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
     }
 
     fn status(&self, reply: &[u8], code: u16, text: &str) {

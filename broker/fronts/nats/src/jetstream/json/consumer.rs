@@ -142,6 +142,7 @@ impl From<ConsumerConfig> for config::ConsumerConfig {
         Self {
             durable: json.durable_name,
             name: json.name,
+            is_unnamed: false,
             description: json.description,
             deliver_policy: json.deliver_policy,
             opt_start_seq: json.opt_start_seq,
@@ -179,7 +180,10 @@ impl From<config::ConsumerConfig> for ConsumerConfig {
     fn from(config: config::ConsumerConfig) -> Self {
         Self {
             durable_name: config.durable,
-            name: config.name,
+            name: match config.is_unnamed {
+                true => Box::default(),
+                false => config.name,
+            },
             description: config.description,
             deliver_policy: config.deliver_policy,
             opt_start_seq: config.opt_start_seq,

@@ -1,6 +1,6 @@
 //! A stream's configuration in nats-server's JSON.
 
-use mainstem_streams::config::{self, Discard, Metadata, PersistMode, Retention, Storage};
+use mainstem_streams::config::{self, Compression, Discard, Metadata, PersistMode, Retention, Storage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,6 +40,7 @@ pub(crate) struct StreamConfig {
     mirror: Option<Value>,
     #[serde(skip_serializing)]
     sources: Vec<Value>,
+    #[serde(with = "CompressionName")]
     compression: Compression,
     #[serde(skip_serializing_if = "is_default")]
     first_seq: u64,
@@ -86,10 +87,9 @@ pub(crate) struct ConsumerLimits {
     max_ack_pending: i64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Compression {
-    #[default]
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Compression", rename_all = "lowercase")]
+enum CompressionName {
     None,
     S2,
 }
@@ -139,7 +139,6 @@ impl StreamConfig {
                 self.placement.as_ref().is_some_and(|value| !unset(value)),
                 "placement",
             ),
-            (self.compression != Compression::None, "compression"),
             (self.subject_transform.is_some(), "subject transforms"),
             (self.republish.is_some(), "republishing"),
             (self.subject_delete_marker_ttl != 0, "subject delete markers"),
@@ -186,6 +185,7 @@ impl From<StreamConfig> for config::StreamConfig {
                 max_ack_pending: json.consumer_limits.max_ack_pending,
             },
             persist_mode: json.persist_mode,
+            compression: json.compression,
             metadata: json.metadata,
         }
     }
@@ -222,6 +222,7 @@ impl From<config::StreamConfig> for StreamConfig {
                 max_ack_pending: config.consumer_limits.max_ack_pending,
             },
             persist_mode: config.persist_mode,
+            compression: config.compression,
             metadata: config.metadata,
             ..Self::default()
         }

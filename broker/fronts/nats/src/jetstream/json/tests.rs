@@ -45,7 +45,7 @@ fn what_is_not_built_is_named() {
     let unbuilt = |body: &str| read::<StreamConfig>(body.as_bytes(), true).unwrap().unbuilt();
     assert_eq!(unbuilt(r#"{"mirror":{"name":"M"}}"#), Some("mirrors"));
     assert_eq!(unbuilt(r#"{"sources":[{"name":"M"}]}"#), Some("sources"));
-    assert_eq!(unbuilt(r#"{"compression":"s2"}"#), Some("compression"));
+    assert_eq!(unbuilt(r#"{"compression":"s2"}"#), None);
     assert_eq!(unbuilt(r#"{"placement":{"cluster":"","tags":[]}}"#), None);
     assert_eq!(unbuilt(r#"{"sources":[],"allow_msg_ttl":false}"#), None);
     let consumer = r#"{"config":{"priority_policy":"overflow","priority_groups":["A"]}}"#;

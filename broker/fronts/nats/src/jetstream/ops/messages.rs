@@ -1,6 +1,5 @@
 //! `STREAM.MSG.GET` and `STREAM.MSG.DELETE`.
 
-use mainstem_streams::Error;
 use serde::Serialize;
 
 use super::Context;
@@ -37,15 +36,9 @@ pub(super) async fn get(context: &Context<'_>, stream: &str) -> Result<Message, 
 pub(super) async fn delete(context: &Context<'_>, stream: &str) -> Result<Success, ApiError> {
     context.expect_body()?;
     let delete: MessageDelete = context.read()?;
-    let deleted = context
+    context
         .streams
         .delete_message(context.account, stream, delete.seq, !delete.no_erase)
-        .await;
-    match deleted {
-        Ok(()) => Ok(Success::DONE),
-        Err(Error::SequenceNotFound { .. } | Error::NoMessageFound) => Err(ApiError::from(
-            Error::DeleteFailed(Error::NoMessageFound.to_string().into()),
-        )),
-        Err(error) => Err(error.into()),
-    }
+        .await?;
+    Ok(Success::DONE)
 }
