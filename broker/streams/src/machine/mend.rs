@@ -71,10 +71,7 @@ impl View {
 
     fn write(&mut self, state: &dyn StateStore) -> Result<(), StorageError> {
         let mut batch = Batch::default();
-        self.checkpoint(&mut batch);
-        if let Some(error) = self.broken() {
-            return Err(error.clone());
-        }
+        self.checkpoint(&mut batch)?;
         state.write(batch)?;
         self.written();
         Ok(())
