@@ -86,6 +86,7 @@ impl Storage {
             lock,
         };
         let log = Arc::new(RocksLog::start(parts)?);
+        state.tell(log.shared().clone());
         Ok(Storage {
             log: log.clone(),
             state: state.clone(),

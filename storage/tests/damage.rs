@@ -305,3 +305,18 @@ fn any_file_may_be_damaged() {
         }
     }
 }
+
+#[test]
+fn damage_in_rows_that_is_found_later_makes_the_store_read_only() {
+    let folder = filled();
+    let files = files(folder.path(), |name| {
+        name.contains("/state/") && name.ends_with(".sst")
+    });
+    flip(&files[0], 100);
+    let storage = open(folder.path()).unwrap();
+    assert!(storage.read_only().is_none());
+    let found = (0..1000u32).find_map(|n| storage.state.get(&n.to_be_bytes()).err());
+    assert!(matches!(found, Some(StorageError::Damaged { .. })), "{found:?}");
+    assert!(storage.read_only().is_some());
+    assert!(matches!(storage.log.is_full(), Some(StorageError::ReadOnly(_))));
+}

@@ -42,7 +42,7 @@ impl Group<'_> {
         let outcomes = self.machine.apply(index, &data)?;
         if self.machine.dirty_bytes() > CHECKPOINT_BYTES {
             let mut batch = Batch::default();
-            self.machine.checkpoint(&mut batch);
+            self.machine.checkpoint(&mut batch)?;
             self.store.state.write(batch)?;
             self.machine.written();
         }

@@ -363,15 +363,7 @@ impl LogStore for RocksLog {
 }
 
 impl RocksLog {
-    /// Damage that is found while running makes the store read-only: it can not prove that it is whole.
     fn checked<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
-        if let Err(error @ StorageError::Damaged { .. }) = &result
-            && self.shared.read_only().is_none()
-            && !self.shared.options.accept_loss
-        {
-            tracing::error!("the store is read-only from now on: {error}");
-            self.shared.set_read_only(error.clone());
-        }
-        result
+        result.inspect_err(|error| self.shared.found(error))
     }
 }

@@ -78,6 +78,17 @@ impl Shared {
         self.read_only.store(Arc::new(Some(reason)));
     }
 
+    /// Damage that is found while running makes the store read-only: it can not prove that it is whole.
+    pub fn found(&self, error: &StorageError) {
+        if matches!(error, StorageError::Damaged { .. })
+            && self.read_only().is_none()
+            && !self.options.accept_loss
+        {
+            tracing::error!("the store is read-only from now on: {error}");
+            self.set_read_only(error.clone());
+        }
+    }
+
     pub fn read_only(&self) -> Option<StorageError> {
         self.read_only.load().as_ref().clone()
     }

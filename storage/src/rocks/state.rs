@@ -1,7 +1,7 @@
 //! Rows on RocksDB.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rocksdb::{
 
 use super::db::{Access, base_options};
 use super::error::{abort, is_no_space, storage_error};
+use super::shared::Shared;
 use crate::folder::Lock;
 use crate::log::StorageError;
 use crate::options::Options;
@@ -29,6 +30,7 @@ pub struct RocksState {
     folder: PathBuf,
     unlogged: WriteOptions,
     is_read_only: bool,
+    told: OnceLock<Arc<Shared>>,
     _lock: Option<Arc<Lock>>,
 }
 
@@ -54,6 +56,7 @@ impl RocksState {
             folder: folder.into(),
             unlogged,
             is_read_only,
+            told: OnceLock::new(),
             _lock: lock,
         })
     }
@@ -76,8 +79,18 @@ impl RocksState {
         rows.status().map(|()| count).map_err(|error| self.error(&error))
     }
 
+    /// Who is told of damage that is found later.
+    pub fn tell(&self, log: Arc<Shared>) {
+        // There is one log.
+        let _ = self.told.set(log);
+    }
+
     fn error(&self, error: &rocksdb::Error) -> StorageError {
-        storage_error(&self.folder, error)
+        let error = storage_error(&self.folder, error);
+        if let Some(log) = self.told.get() {
+            log.found(&error);
+        }
+        error
     }
 
     /// Writes until there is room for it: what is dropped here could not be made good. A disk that fails is the end.
