@@ -125,6 +125,12 @@ impl Node {
         injected
     }
 
+    /// More waits for some worker than its bound: whoever injects much waits a while.
+    pub fn is_full(&self) -> bool {
+        let is_full = |worker| self.waiting_bytes(worker) > self.limits.worker_queue_bytes;
+        (0..self.worker_count()).any(is_full)
+    }
+
     /// Sends a batch to each of `workers`; says whether more than its bound waits for one of them now.
     fn send_batch(&self, batch: Batch, mut workers: WorkerMask) -> bool {
         let bytes = batch.size_bytes();

@@ -21,9 +21,10 @@ pub use error::Error;
 pub use proposer::Publishing;
 pub use service::clock::{Clock, Sleep, SystemClock};
 pub use service::handle::{ConsumerRef, StreamRef};
+pub use service::messages::{Batch, BatchEnd};
 pub use service::outlet::{Advisory, Delivery, Outlet, Published, Room, Status, Stored, Target, Ticket};
 pub use service::types::{
-    AccountInfo, AccountLimits, Ack, AckKind, Action, Batch, ConsumerInfo, GetBatch, GetMessage, InfoOptions,
-    Page, PullRequest, PurgeOptions, SeqInfo, StoredMessage, StreamInfo, StreamSummary,
+    AccountInfo, AccountLimits, Ack, AckKind, Action, ConsumerInfo, GetBatch, GetMessage, InfoOptions, Page,
+    PullRequest, PurgeOptions, SeqInfo, StoredMessage, StreamInfo, StreamSummary,
 };
 pub use service::{Options, StartError, Streams, accept_loss};

@@ -44,6 +44,11 @@ impl Filters {
         }
     }
 
+    /// Some subjects match, and they are named.
+    pub fn are_literal(&self) -> bool {
+        !self.is_all() && self.iter().all(is_literal)
+    }
+
     pub fn matches(&self, subject: &[u8]) -> bool {
         self.is_all() || self.filters.iter().any(|filter| matches(subject, filter))
     }

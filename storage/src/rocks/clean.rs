@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use bytes::Bytes;
-
 use super::copy::Copier;
 use super::log::RocksLog;
+use super::memory::MemoryCleaner;
 use super::writer::{Moved, Op};
 use crate::directory::{COLD, Run};
 use crate::group::Group;
@@ -20,12 +19,11 @@ use crate::log::{Cleaned, Kept, StorageError};
 
 /// The part of a segment that has to be dead for it to be worth a copy when the disk is full.
 const FULL_GARBAGE: f64 = 0.1;
-/// Entries of a memory group that are looked at while its lock is held.
-const MEMORY_STEP: usize = 256;
 
 /// What is remembered between cleanings.
 pub struct Cleaner {
     next_cold: u64,
+    memory: MemoryCleaner,
 }
 
 /// A run in a segment, and what of it is needed.
@@ -37,7 +35,10 @@ pub struct Piece {
 
 impl Cleaner {
     pub fn new(next_cold: u64) -> Cleaner {
-        Cleaner { next_cold }
+        Cleaner {
+            next_cold,
+            memory: MemoryCleaner::default(),
+        }
     }
 
     pub fn clean(
@@ -52,7 +53,7 @@ impl Cleaner {
         }
         for group in shared.groups.load_full().values() {
             if group.kept() == Kept::Memory {
-                cleaned.bytes_freed += clean_memory(group);
+                cleaned.bytes_freed += self.memory.clean(group);
             }
         }
         let found = self.find(log);
@@ -234,27 +235,4 @@ fn relocate(log: &RocksLog, moved: Vec<Moved>) -> Result<(), StorageError> {
     finished
         .recv()
         .unwrap_or_else(|_| Err(StorageError::Io("the log's writer is gone".into())))
-}
-
-/// Drops and strips the purged entries of a memory group. Returns the bytes that went.
-fn clean_memory(group: &Group) -> u64 {
-    let liveness = group.liveness();
-    let (mut from, mut freed) = (0, 0);
-    loop {
-        let purged = group.lock().purged_in_memory(from, MEMORY_STEP);
-        let Some((last, _)) = purged.last() else {
-            return freed;
-        };
-        from = last + 1;
-        for (index, data) in purged {
-            let stripped = liveness
-                .as_ref()
-                .and_then(|liveness| liveness.strip(index, &data));
-            let length = stripped.as_ref().map_or(0, Bytes::len);
-            if length < data.len() || stripped.is_none() {
-                freed += (data.len() - length) as u64;
-                group.lock().replace_in_memory(index, stripped);
-            }
-        }
-    }
 }

@@ -6,6 +6,7 @@ pub mod copy;
 pub mod db;
 pub mod error;
 pub mod log;
+pub mod memory;
 pub mod meta;
 pub mod reader;
 pub mod recover;

@@ -47,6 +47,18 @@ impl Bits {
         Some(word as u64 * 64 + u64::from(clear.trailing_zeros()))
     }
 
+    /// Which from `from` to before `to` were removed.
+    pub(crate) fn each(&self, from: u64, to: u64) -> impl Iterator<Item = u64> {
+        let words = self.0.iter().zip(0_u64..);
+        let all = words.flat_map(|(bits, word)| {
+            let rest = |bits: &u64| Some(bits & (bits - 1)).filter(|rest| *rest != 0);
+            let lowest = std::iter::successors(Some(*bits).filter(|bits| *bits != 0), rest);
+            lowest.map(move |bits| word * 64 + u64::from(bits.trailing_zeros()))
+        });
+        all.skip_while(move |offset| *offset < from)
+            .take_while(move |offset| *offset < to)
+    }
+
     /// How many from `from` to before `to` were removed.
     pub(crate) fn count(&self, from: u64, to: u64) -> u64 {
         (from / 64..to.div_ceil(64))
@@ -106,6 +118,7 @@ mod tests {
             prop_assert_eq!(bits.next_clear(from), (from..SEQS).find(|offset| !removed.contains(offset)));
             let to = (from + len).min(SEQS);
             prop_assert_eq!(bits.count(from, to), removed.range(from..to).count() as u64);
+            prop_assert!(bits.each(from, to).eq(removed.range(from..to).copied()));
         }
     }
 }

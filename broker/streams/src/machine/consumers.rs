@@ -87,7 +87,7 @@ impl StreamState {
         }
         cx.changed_bytes += CONSUMER_BYTES;
         self.note_change(cx, |change| change.consumers = true);
-        self.consumers.insert(id, consumer);
+        self.add_consumer(consumer);
         DONE
     }
 
@@ -109,6 +109,8 @@ impl StreamState {
         let before = consumer.filters.clone();
         consumer.reconfigure(config);
         let is_other = before != consumer.filters;
+        self.interest.remove(id, &before);
+        self.interest.add(id, &consumer.filters);
         cx.changed_bytes += CONSUMER_BYTES;
         self.note_change(cx, |change| change.consumers = true);
         let removed = match is_other {
@@ -123,7 +125,7 @@ impl StreamState {
         cx: &mut Context,
         id: ConsumerId,
     ) -> Result<Outcome, StorageError> {
-        let Some(consumer) = self.consumers.remove(&id) else {
+        let Some(consumer) = self.take_consumer(id) else {
             return Ok(Outcome::Refused(Error::ConsumerNotFound));
         };
         cx.rows.delete(consumer::key(cx.rows.group(), self.id, id));
@@ -157,11 +159,13 @@ impl StreamState {
             return Ok(false);
         };
         let subject = self.subject_at(cx, &position)?;
-        if self
-            .consumers
-            .values()
-            .any(|consumer| consumer.needs(seq, &subject))
-        {
+        let consumers = &self.consumers;
+        let needs = |id| {
+            consumers
+                .get(&id)
+                .is_some_and(|consumer| consumer.needs(seq, &subject))
+        };
+        if self.interest.is_any(&subject, needs) {
             return Ok(false);
         }
         self.remove_known(cx, &position, &subject)?;

@@ -161,6 +161,61 @@ impl Deleted {
         Ok(count)
     }
 
+    /// Shows those from `from` to `to`, both included, in order, until told to stop.
+    pub(crate) fn each(
+        &self,
+        rows: &Rows,
+        stream: StreamId,
+        from: u64,
+        to: u64,
+        mut show: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        let mut show_all = |block: u64, bits: &Bits| {
+            let start = block * SEQS;
+            let mut removed = bits.each(
+                from.saturating_sub(start),
+                (to + 1).saturating_sub(start).min(SEQS),
+            );
+            removed.try_for_each(|offset| show(start + offset))
+        };
+        let (first, last) = (from / SEQS, to / SEQS);
+        let mut held: Vec<_> = self
+            .held
+            .iter()
+            .map(|(block, (bits, _))| (*block, bits))
+            .collect();
+        held.retain(|(block, _)| (first..=last).contains(block));
+        held.sort_unstable_by_key(|(block, _)| *block);
+        let mut held = held.into_iter().peekable();
+        let mut is_over = false;
+        let prefix = of_stream(rows.group(), Kind::Deleted, stream);
+        let key = deleted::key(rows.group(), stream, first);
+        rows.scan_prefix_from(&key, &prefix, |key, value| {
+            let Some(block) = deleted::block_of(key).filter(|block| *block <= last) else {
+                return Ok(ControlFlow::Break(()));
+            };
+            let mut flow = ControlFlow::Continue(());
+            while flow.is_continue()
+                && let Some((block, bits)) = held.next_if(|(held, _)| *held < block)
+            {
+                flow = show_all(block, bits);
+            }
+            if flow.is_continue() {
+                // What is held is newer than the row.
+                flow = match held.next_if(|(held, _)| *held == block) {
+                    Some((_, bits)) => show_all(block, bits),
+                    None => show_all(block, &decode(rows, value)?),
+                };
+            }
+            is_over = flow.is_break();
+            Ok(flow)
+        })?;
+        if !is_over {
+            let _ = held.try_for_each(|(block, bits)| show_all(block, bits));
+        }
+        Ok(())
+    }
+
     /// The stream's first sequence went from `from` to `to`: drops what is wholly before it.
     pub(crate) fn trim(
         &mut self,
@@ -174,13 +229,18 @@ impl Deleted {
             return Ok(());
         }
         self.held.retain(|block, _| *block >= end);
-        let prefix = of_stream(rows.group(), Kind::Deleted, stream);
-        while let Some((key, _)) = rows.first_from(&prefix, &prefix)? {
-            if deleted::block_of(&key).is_none_or(|block| block >= end) {
-                break;
-            }
-            rows.delete(key);
-        }
+        // What is before `from` went when the stream's first sequence came there.
+        let behind = deleted::key(rows.group(), stream, end);
+        let mut keys = Vec::new();
+        rows.scan(
+            &deleted::key(rows.group(), stream, from / SEQS),
+            &behind,
+            |key, _| {
+                keys.push(key.to_vec());
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        keys.into_iter().for_each(|key| rows.delete(key));
         Ok(())
     }
 

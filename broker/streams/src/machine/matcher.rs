@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use foldhash::HashMap;
 use mainstem_storage::StorageError;
 
+use super::Position;
 use super::context::Context;
 use super::stream::StreamState;
 use super::subjects;
@@ -18,10 +19,11 @@ use crate::matching::Filters;
 /// Matches that are worked out at once. As the other bounds, low in tests.
 const AHEAD: usize = if cfg!(test) { 8 } else { 512 };
 
-/// Filters that are remembered, of all streams.
+/// Filters that are remembered, of all streams: of those who go on, and of those who ask once.
 const REMEMBERED: usize = if cfg!(test) { 2 } else { 1024 };
+const REMEMBERED_ONCE: usize = if cfg!(test) { 1 } else { 64 };
 
-/// Messages at the end that are looked at one by one in any case.
+/// Messages at the end, or near where a single match is looked for, that are looked at one by one in any case.
 const NEAR: u64 = if cfg!(test) { 4 } else { 256 };
 
 /// Messages that are looked at, one by one, before giving the caller a turn.
@@ -54,14 +56,88 @@ enum Plan {
 
 /// What was worked out, by stream and filters.
 #[derive(Debug, Default)]
+struct Memory {
+    ahead: HashMap<StreamId, HashMap<Filters, Ahead>>,
+    len: usize,
+}
+
+impl Memory {
+    fn forget(&mut self, stream: StreamId) {
+        let gone = self.ahead.remove(&stream);
+        self.len -= gone.map_or(0, |gone| gone.len());
+    }
+
+    fn holds(&self, stream: StreamId, filters: &Filters) -> bool {
+        let of_stream = self.ahead.get(&stream);
+        of_stream.is_some_and(|of_stream| of_stream.contains_key(filters))
+    }
+
+    fn of(&mut self, stream: StreamId, filters: &Filters, most: usize) -> &mut Ahead {
+        if !self.holds(stream, filters) {
+            if self.len >= most {
+                self.forget_one();
+            }
+            self.len += 1;
+            let of_stream = self.ahead.entry(stream).or_default();
+            of_stream.insert(filters.clone(), Ahead::default());
+        }
+        let of_stream = self.ahead.entry(stream).or_default();
+        of_stream.entry(filters.clone()).or_default()
+    }
+
+    /// Forgets some filters, no matter which.
+    fn forget_one(&mut self) {
+        let Some((&stream, of_stream)) = self.ahead.iter_mut().next() else {
+            return;
+        };
+        if let Some(filters) = of_stream.keys().next().cloned() {
+            of_stream.remove(&filters);
+            self.len -= 1;
+        }
+        if of_stream.is_empty() {
+            self.ahead.remove(&stream);
+        }
+    }
+}
+
+/// Finds matches, and remembers what it worked out.
+#[derive(Debug, Default)]
 pub(crate) struct Matcher {
-    ahead: HashMap<(StreamId, Filters), Ahead>,
+    going_on: Memory,
+    /// Of those who ask once, so that the others' is not forgotten for it.
+    once: Memory,
 }
 
 impl Matcher {
     /// A stream is gone.
     pub(crate) fn forget(&mut self, stream: StreamId) {
-        self.ahead.retain(|(of, _), _| *of != stream);
+        self.going_on.forget(stream);
+        self.once.forget(stream);
+    }
+
+    /// The first message at or after `from` that matches, for whoever does not go on from there.
+    pub(crate) fn next_once(
+        &mut self,
+        cx: &mut Context,
+        stream: &mut StreamState,
+        filters: &Filters,
+        from: u64,
+    ) -> Result<Option<u64>, StorageError> {
+        if filters.is_all() || filters.literal().is_some() || self.going_on.holds(stream.id, filters) {
+            return self.next(cx, stream, filters, from);
+        }
+        let from = from.max(stream.first_seq);
+        if !self.once.holds(stream.id, filters) {
+            let mut found = VecDeque::new();
+            let end = stream.last_seq.min(from.saturating_add(NEAR));
+            stream.look(cx, filters, from, end, 1, &mut found)?;
+            if !found.is_empty() || end == stream.last_seq {
+                return Ok(found.pop_front());
+            }
+        }
+        self.once
+            .of(stream.id, filters, REMEMBERED_ONCE)
+            .next(cx, stream, filters, from)
     }
 
     /// The first message at or after `from` that matches.
@@ -78,11 +154,9 @@ impl Matcher {
         if let Some(subject) = filters.literal() {
             return stream.next_of_subject(cx, subject, from);
         }
-        if self.ahead.len() >= REMEMBERED && !self.ahead.contains_key(&(stream.id, filters.clone())) {
-            self.ahead.clear();
-        }
-        let ahead = self.ahead.entry((stream.id, filters.clone())).or_default();
-        ahead.next(cx, stream, filters, from.max(stream.first_seq))
+        self.going_on
+            .of(stream.id, filters, REMEMBERED)
+            .next(cx, stream, filters, from.max(stream.first_seq))
     }
 }
 
@@ -97,6 +171,62 @@ impl StreamState {
             return self.next_live(&cx.rows, from);
         }
         self.subjects.next(&cx.rows, self.id, subject, from)
+    }
+
+    /// The last message that matches. It is mostly one of the last of all.
+    pub(super) fn last_match(
+        &mut self,
+        cx: &mut Context,
+        filters: &Filters,
+    ) -> Result<Option<Position>, StorageError> {
+        if !filters.are_literal() {
+            let near = self.first_seq.max((self.last_seq + 1).saturating_sub(NEAR));
+            for seq in (near..=self.last_seq).rev() {
+                let Some(position) = self.position(&cx.rows, seq)? else {
+                    continue;
+                };
+                if filters.matches(&self.subject_at(cx, &position)?) {
+                    return Ok(Some(position));
+                }
+            }
+            if near == self.first_seq {
+                return Ok(None);
+            }
+        }
+        let mut last: Option<Position> = None;
+        self.subjects.scan(&cx.rows, self.id, filters, |_, row| {
+            if last.is_none_or(|last| row.last.seq > last.seq) {
+                last = Some(row.last);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(last)
+    }
+
+    /// Looks at every message from `from` to `end`, for `limit` that match. Returns how far it came.
+    fn look(
+        &mut self,
+        cx: &mut Context,
+        filters: &Filters,
+        from: u64,
+        end: u64,
+        limit: usize,
+        found: &mut VecDeque<u64>,
+    ) -> Result<u64, StorageError> {
+        let mut seq = from;
+        while let Some(live) = self.next_live(&cx.rows, seq)?.filter(|live| *live <= end) {
+            seq = live + 1;
+            let Some(position) = self.runs.position(&cx.rows, self.id, live)? else {
+                return Err(cx.lost(self.id, live));
+            };
+            if filters.matches(&self.subject_at(cx, &position)?) {
+                found.push_back(live);
+                if found.len() >= limit {
+                    return Ok(live);
+                }
+            }
+        }
+        Ok(end)
     }
 }
 
@@ -163,21 +293,7 @@ impl Ahead {
         from: u64,
     ) -> Result<(), StorageError> {
         let end = stream.last_seq.min(from + LOOK);
-        let mut seq = from;
-        while let Some(live) = stream.next_live(&cx.rows, seq)?.filter(|live| *live <= end) {
-            seq = live + 1;
-            let Some(position) = stream.runs.position(&cx.rows, stream.id, live)? else {
-                return Err(cx.lost(stream.id, live));
-            };
-            if filters.matches(&cx.subject_at(&position)?) {
-                self.seqs.push_back(live);
-                if self.seqs.len() >= AHEAD {
-                    self.through = live;
-                    return Ok(());
-                }
-            }
-        }
-        self.through = end;
+        self.through = stream.look(cx, filters, from, end, AHEAD, &mut self.seqs)?;
         Ok(())
     }
 

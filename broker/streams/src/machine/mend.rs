@@ -142,6 +142,6 @@ impl StreamState {
         }
         let first = self.first_seq;
         self.deleted.trim(&mut cx.rows, self.id, before, first)?;
-        self.runs.trim(&mut cx.rows, self.id, first)
+        self.runs.trim(&mut cx.rows, self.id, before, first)
     }
 }

@@ -9,6 +9,7 @@ mod consumer;
 mod consumers;
 mod context;
 mod deleted;
+mod interest;
 mod live;
 mod liveness;
 mod matcher;

@@ -37,7 +37,7 @@ impl View {
             .scan_prefix(&of_kind(number, Kind::Consumer), |key, value| {
                 let (stream, consumer) = read_consumer(&cx, key, value)?;
                 if let Some(stream) = streams.get_mut(&stream) {
-                    stream.consumers.insert(consumer.id, consumer);
+                    stream.add_consumer(consumer);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;

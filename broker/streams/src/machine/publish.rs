@@ -99,11 +99,8 @@ impl StreamState {
         if self.last_seq > MAX_SEQ - u64::from(message.count) {
             return Ok(Outcome::Refused(Error::StoreFailed(StoreRefusal::MaxMsgs)));
         }
-        let is_wanted = self.config.retention != Retention::Interest
-            || self
-                .consumers
-                .values()
-                .any(|consumer| consumer.filters.matches(message.subject));
+        let is_wanted =
+            self.config.retention != Retention::Interest || self.interest.is_any(message.subject, |_| true);
         if !is_wanted {
             return self.pass_over(cx, place, &message, conditions);
         }
@@ -121,7 +118,7 @@ impl StreamState {
     /// What a publish asks for, in the order that nats-server checks it.
     fn check(
         &mut self,
-        cx: &Context,
+        cx: &mut Context,
         place: Place,
         message: &Message<'_>,
         conditions: &Conditions<'_>,
@@ -180,18 +177,13 @@ impl StreamState {
     }
 
     /// The last sequence of a subject, or of all that match a filter; 0: none.
-    fn last_of(&mut self, cx: &Context, subject: &[u8]) -> Result<u64, StorageError> {
+    fn last_of(&mut self, cx: &mut Context, subject: &[u8]) -> Result<u64, StorageError> {
         if is_literal(subject) {
             let summary = self.subjects.summary(&cx.rows, self.id, subject)?;
             return Ok(summary.map_or(0, |(_, _, last)| last.seq));
         }
-        let mut last = 0;
-        self.subjects
-            .scan(&cx.rows, self.id, &Filters::new([subject]), |_, row| {
-                last = last.max(row.last.seq);
-                Ok(std::ops::ControlFlow::Continue(()))
-            })?;
-        Ok(last)
+        let last = self.last_match(cx, &Filters::new([subject]))?;
+        Ok(last.map_or(0, |last| last.seq))
     }
 
     fn window_ns(&self) -> u64 {

@@ -85,7 +85,7 @@ impl StreamState {
             let next = self.next_live_after_first(cx)?;
             self.deleted.trim(&mut cx.rows, self.id, seq, next)?;
             self.first_seq = next;
-            self.runs.trim(&mut cx.rows, self.id, next)?;
+            self.runs.trim(&mut cx.rows, self.id, seq, next)?;
         } else {
             self.remove_inside(cx, seq)?;
         }

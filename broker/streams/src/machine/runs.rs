@@ -188,28 +188,47 @@ impl Runs {
         Ok(block)
     }
 
-    /// The stream begins with `first_seq` now: drops what is wholly before it.
+    /// The stream begins with `first_seq` now instead of `before`: drops what is wholly before it.
     pub(crate) fn trim(
         &mut self,
         rows: &mut Rows,
         stream: StreamId,
+        before: u64,
         first_seq: u64,
     ) -> Result<(), StorageError> {
+        let mut dropped = None;
         while !self.no_blocks {
             match self.head.take() {
                 Some(head) if head.last().is_some_and(|run| run.last_seq() >= first_seq) => {
                     self.head = Some(head);
                     break;
                 }
-                Some(head) => rows.delete(run::key(rows.group(), stream, head[0].first_seq)),
+                Some(head) => {
+                    let key = run::key(rows.group(), stream, head[0].first_seq);
+                    rows.delete(key.clone());
+                    dropped = Some(key);
+                }
                 None => {}
             }
+            // What is before the first message was dropped: looking there would be a walk over what the store has not
+            // forgotten yet.
+            let prefix = of_stream(rows.group(), Kind::Runs, stream);
+            let from = match dropped.take() {
+                Some(key) => key,
+                None => {
+                    let at = run::key(rows.group(), stream, before);
+                    let block = match self.in_tail(before).is_some() {
+                        true => None,
+                        false => rows.last_to(&at, &prefix)?,
+                    };
+                    block.map_or(at, |(key, _)| key)
+                }
+            };
             if self.tail.first().is_some_and(|run| run.first_seq <= first_seq) {
                 // What is left of the blocks is before the tail, so no block is needed.
-                self.drop_blocks(rows, stream)?;
+                self.drop_blocks(rows, &from, &prefix)?;
             } else {
-                let prefix = of_stream(rows.group(), Kind::Runs, stream);
-                self.head = decode(rows, rows.first_from(&prefix, &prefix)?)?;
+                self.head = decode(rows, rows.first_from(&from, &prefix)?)?;
                 self.no_blocks = self.head.is_none();
             }
         }
@@ -218,11 +237,13 @@ impl Runs {
         Ok(())
     }
 
-    fn drop_blocks(&mut self, rows: &mut Rows, stream: StreamId) -> Result<(), StorageError> {
-        let prefix = of_stream(rows.group(), Kind::Runs, stream);
-        while let Some((key, _)) = rows.first_from(&prefix, &prefix)? {
-            rows.delete(key);
-        }
+    fn drop_blocks(&mut self, rows: &mut Rows, from: &[u8], prefix: &[u8]) -> Result<(), StorageError> {
+        let mut keys = Vec::new();
+        rows.scan_prefix_from(from, prefix, |key, _| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        keys.into_iter().for_each(|key| rows.delete(key));
         self.remembered.clear();
         self.no_blocks = true;
         Ok(())

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use mainstem_storage::{Batch, StorageError};
 
 use super::consumer::ConsumerState;
 use super::context::{Change, Context};
 use super::deleted::Deleted;
+use super::interest::Interest;
 use super::msg_ids::MsgIds;
 use super::rows::Rows;
 use super::runs::Runs;
@@ -35,6 +37,9 @@ pub struct StreamState {
     pub last_ns: u64,
     pub num_subjects: u64,
     pub(super) consumers: BTreeMap<ConsumerId, ConsumerState>,
+    consumer_names: HashMap<Arc<str>, ConsumerId>,
+    /// What its consumers want.
+    pub(super) interest: Interest,
     /// The subject of all messages, where that is known.
     pub(super) sole_subject: Option<Bytes>,
     pub(super) last_msg_id: Box<[u8]>,
@@ -85,6 +90,8 @@ impl StreamState {
             last_ns: state.last_ns,
             num_subjects: state.num_subjects,
             consumers: BTreeMap::new(),
+            consumer_names: HashMap::default(),
+            interest: Interest::default(),
             sole_subject: state.sole_subject,
             last_msg_id: state.last_msg_id,
             runs: Runs::new(state.tail),
@@ -163,7 +170,8 @@ impl StreamState {
         (self.last_seq + 1).saturating_sub(self.first_seq)
     }
 
-    pub fn consumers(&self) -> impl ExactSizeIterator<Item = &ConsumerState> {
+    /// In the order of their ids.
+    pub fn consumers(&self) -> impl ExactSizeIterator<Item = &ConsumerState> + DoubleEndedIterator {
         self.consumers.values()
     }
 
@@ -172,7 +180,21 @@ impl StreamState {
     }
 
     pub fn consumer_named(&self, name: &str) -> Option<&ConsumerState> {
-        self.consumers.values().find(|consumer| &*consumer.name == name)
+        self.consumer(*self.consumer_names.get(name)?)
+    }
+
+    pub(super) fn add_consumer(&mut self, consumer: ConsumerState) {
+        self.consumer_names
+            .insert(Arc::clone(&consumer.name), consumer.id);
+        self.interest.add(consumer.id, &consumer.filters);
+        self.consumers.insert(consumer.id, consumer);
+    }
+
+    pub(super) fn take_consumer(&mut self, id: ConsumerId) -> Option<ConsumerState> {
+        let consumer = self.consumers.remove(&id)?;
+        self.consumer_names.remove(&consumer.name);
+        self.interest.remove(id, &consumer.filters);
+        Some(consumer)
     }
 
     /// The first message at or after `seq`; `None`: there is none.

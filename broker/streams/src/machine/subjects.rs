@@ -38,9 +38,16 @@ impl Held {
     /// The first message is gone: finds the next one. Postings below it are ignored, and dropped with their block.
     fn advance(&mut self, rows: &mut Rows, prefix: &[u8]) -> Result<(), StorageError> {
         let from = self.row.first + 1;
+        // The first message is in the oldest block. What is before it was dropped: looking there would be a walk over
+        // what the store has not forgotten yet.
+        let mut dropped: Option<Vec<u8>> = None;
         while self.row.blocks > 0 {
             if self.oldest.is_none() {
-                self.oldest = match rows.first_from(prefix, prefix)? {
+                let found = match dropped.take() {
+                    Some(key) => rows.first_from(&keys::behind(&key), prefix)?,
+                    None => rows.last_to(&at(prefix, self.row.first), prefix)?,
+                };
+                self.oldest = match found {
                     Some((key, value)) => Some((key, block(rows, &value)?)),
                     None => None,
                 };
@@ -54,7 +61,8 @@ impl Held {
                 self.oldest = Some((key, postings));
                 return Ok(());
             }
-            rows.delete(key);
+            rows.delete(key.clone());
+            dropped = Some(key);
             self.row.blocks -= 1;
         }
         let row = &mut self.row;
@@ -303,9 +311,16 @@ impl Subjects {
         filters: &Filters,
         mut show: impl FnMut(&[u8], &SubjectRow) -> Result<ControlFlow<()>, StorageError>,
     ) -> Result<(), StorageError> {
-        if let Some(subject) = filters.literal() {
-            if let Some(row) = self.get(rows, stream, subject)? {
-                let _ = show(subject, &row)?;
+        if filters.are_literal() {
+            let mut all: Vec<&[u8]> = filters.iter().collect();
+            all.sort_unstable();
+            all.dedup();
+            for subject in all {
+                if let Some(row) = self.get(rows, stream, subject)?
+                    && show(subject, &row)?.is_break()
+                {
+                    break;
+                }
             }
             return Ok(());
         }

@@ -79,7 +79,8 @@ impl View {
         }
     }
 
-    /// The first message at or after `from` that matches.
+    /// The first message at or after `from` that matches. For whoever asks once: one that goes on asks for
+    /// [several](View::next_matches), and what was worked out for it is remembered.
     pub fn next_match(
         &mut self,
         id: StreamId,
@@ -89,7 +90,7 @@ impl View {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(None);
         };
-        match self.matcher.next(&mut self.cx, stream, filters, from)? {
+        match self.matcher.next_once(&mut self.cx, stream, filters, from)? {
             Some(seq) => stream.runs.position(&self.cx.rows, id, seq),
             None => Ok(None),
         }
@@ -104,21 +105,23 @@ impl View {
         limit: usize,
         into: &mut Vec<Position>,
     ) -> Result<(), StorageError> {
-        if !filters.is_all() {
-            let mut from = from;
-            for _ in 0..limit {
-                let Some(position) = self.next_match(id, filters, from)? else {
-                    break;
-                };
-                from = position.seq + 1;
-                into.push(position);
-            }
+        let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
+        };
+        let cx = &mut self.cx;
+        if filters.is_all() {
+            return stream.next_positions(cx, from, limit, into);
         }
-        match self.parts(id) {
-            Some((stream, cx)) => stream.next_positions(cx, from, limit, into),
-            None => Ok(()),
+        let end = into.len() + limit;
+        let mut from = from;
+        while into.len() < end
+            && let Some(seq) = self.matcher.next(cx, stream, filters, from)?
+        {
+            let position = stream.runs.position(&cx.rows, id, seq)?;
+            into.push(position.ok_or_else(|| cx.lost(id, seq))?);
+            from = seq + 1;
         }
+        Ok(())
     }
 
     /// The last message of a subject.
@@ -136,16 +139,10 @@ impl View {
 
     /// The last message that matches.
     pub fn last_match(&mut self, id: StreamId, filters: &Filters) -> Result<Option<Position>, StorageError> {
-        if let Some(subject) = filters.literal() {
-            return self.last_of_subject(id, subject);
+        match self.parts(id) {
+            Some((stream, cx)) => stream.last_match(cx, filters),
+            None => Ok(None),
         }
-        let mut last: Option<Position> = None;
-        self.scan(id, filters, |_, row| {
-            if last.is_none_or(|last| row.last.seq > last.seq) {
-                last = Some(row.last);
-            }
-        })?;
-        Ok(last)
     }
 
     /// Messages at or after `from` that match, exactly.
@@ -196,8 +193,20 @@ impl View {
         filters: &Filters,
         up_to: u64,
     ) -> Result<Vec<Position>, StorageError> {
+        let last = self.last_of_few_subjects(id, filters, up_to, usize::MAX)?;
+        Ok(last.unwrap_or_default())
+    }
+
+    /// The same; `None`: of more than `limit` subjects.
+    pub fn last_of_few_subjects(
+        &mut self,
+        id: StreamId,
+        filters: &Filters,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<Position>>, StorageError> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         };
         let rows = &self.cx.rows;
         let up_to = if up_to == 0 { u64::MAX } else { up_to };
@@ -209,13 +218,19 @@ impl View {
                 let prefix = subjects::blocks_of(rows, id, subject);
                 earlier.extend(subjects::last_posting_to(rows, &prefix, row, up_to)?);
             }
-            Ok(ControlFlow::Continue(()))
+            Ok(match last.len() + earlier.len() > limit {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
         })?;
+        if last.len() + earlier.len() > limit {
+            return Ok(None);
+        }
         for seq in earlier {
             last.extend(stream.runs.position(rows, id, seq)?);
         }
         last.sort_unstable();
-        Ok(last)
+        Ok(Some(last))
     }
 
     /// The first message that came at or after a time; behind the last one, if there is none.
@@ -249,33 +264,15 @@ impl View {
         let Some(stream) = self.streams.get(&id).filter(|stream| stream.num_deleted() > 0) else {
             return Ok(deleted);
         };
-        let mut expected = stream.first_seq;
-        while let Some(live) = stream.next_live(&self.cx.rows, expected)? {
-            let room = limit - deleted.len();
-            deleted.extend((expected..live).take(room));
+        let (first, last) = (stream.first_seq, stream.last_seq);
+        stream.deleted.each(&self.cx.rows, id, first, last, |seq| {
             if deleted.len() >= limit {
-                return Ok(deleted);
+                return ControlFlow::Break(());
             }
-            expected = live + 1;
-        }
-        let room = limit - deleted.len();
-        deleted.extend((expected..=stream.last_seq).take(room));
+            deleted.push(seq);
+            ControlFlow::Continue(())
+        })?;
         Ok(deleted)
-    }
-
-    fn scan(
-        &self,
-        id: StreamId,
-        filters: &Filters,
-        mut show: impl FnMut(&[u8], &crate::keys::subject::SubjectRow),
-    ) -> Result<(), StorageError> {
-        let Some(stream) = self.streams.get(&id) else {
-            return Ok(());
-        };
-        stream.subjects.scan(&self.cx.rows, id, filters, |subject, row| {
-            show(subject, row);
-            Ok(ControlFlow::Continue(()))
-        })
     }
 }
 

@@ -72,11 +72,7 @@ impl Streams {
         let (start_seq, highest) = lane.machine.with(|view| -> Result<_, Error> {
             let stream = view.stream(placed.id).ok_or(Error::StreamNotFound)?;
             stream.check_new_consumer(&config)?;
-            let highest = stream
-                .consumers()
-                .map(|consumer| consumer.id.0)
-                .max()
-                .unwrap_or(0);
+            let highest = stream.consumers().next_back().map_or(0, |consumer| consumer.id.0);
             Ok((start_of(view, placed.id, &config)?, highest))
         })?;
         let consumer = handle.new_consumer_id(highest);

@@ -1,18 +1,25 @@
-//! Reading single messages, and a few at once.
+//! Reading single messages, and many at once, a piece after the other.
 
 use super::Streams;
 use super::lane::Lane;
-use super::types::{Batch, GetBatch, GetMessage, StoredMessage};
+use super::types::{GetBatch, GetMessage, StoredMessage};
 use crate::command::StreamId;
 use crate::error::Error;
 use crate::machine::{Position, View};
 use crate::matching::Filters;
 
-/// Messages of one batch at most.
-const MAX_BATCH: usize = 1024;
+/// Subjects at most of which the last message is given at once, as nats-server.
+const MAX_SUBJECTS: usize = 1024;
 
-/// Bytes of one batch at most, where the request has no limit.
-const MAX_BATCH_BYTES: usize = 1 << 20;
+/// Messages of one batch at most.
+const MAX_BATCH: usize = 1 << 20;
+
+/// Bytes of one batch at most, and where the request has no limit: what nats-server lets wait for a client.
+const MAX_BATCH_BYTES: usize = 64 << 20;
+
+/// Messages of one piece at most, and accounted bytes from which on a piece is full.
+const PIECE: usize = 256;
+const PIECE_BYTES: usize = 512 << 10;
 
 /// How often a message is looked up again that was removed between looking and reading.
 const LOOKS: usize = 3;
@@ -35,13 +42,10 @@ impl Streams {
         Err(Error::NoMessageFound)
     }
 
-    /// Several messages at once.
-    pub async fn get_batch(&self, account: &str, stream: &str, get: GetBatch) -> Result<Batch, Error> {
+    /// Several messages, read as they are asked for.
+    pub fn get_batch(&self, account: &str, stream: &str, get: &GetBatch) -> Result<Batch<'_>, Error> {
         let (placed, lane) = self.place(account, stream)?;
-        match get.multi_last {
-            true => last_of_each(lane, placed.id, &get),
-            false => one_after_the_other(lane, placed.id, &get),
-        }
+        lane.machine.with(|view| Batch::begin(lane, view, placed.id, get))
     }
 }
 
@@ -64,90 +68,181 @@ fn filters<'a>(subjects: impl Iterator<Item = &'a str>) -> Filters {
     Filters::new(subjects)
 }
 
-fn one_after_the_other(lane: &Lane, id: StreamId, get: &GetBatch) -> Result<Batch, Error> {
-    let filters = filters(get.subjects.iter().map(|subject| &**subject));
-    let wanted = limit(get);
-    let (positions, pending) = lane.machine.with(|view| -> Result<_, Error> {
-        let mut seq = match get.start_ns {
-            Some(start_ns) => view.seq_at_time(id, start_ns)?,
-            None => get.seq.max(1),
-        };
-        let (mut positions, mut bytes) = (Vec::new(), 0);
-        while positions.len() < wanted
-            && bytes < max_bytes(get)
-            && let Some(position) = view.next_match(id, &filters, seq)?
-        {
-            seq = position.seq + 1;
-            bytes += position.size as usize;
-            positions.push(position);
-        }
-        Ok((positions, view.count_from(id, &filters, seq)?))
-    })?;
-    read(lane, &positions, pending, 0)
+/// A batch that is being read. Between two pieces others have their turn: what is removed meanwhile is left out, and what
+/// comes meanwhile is not in it.
+pub struct Batch<'a> {
+    lane: &'a Lane,
+    stream: StreamId,
+    filters: Filters,
+    /// Messages that are known and not read yet.
+    known: std::vec::IntoIter<Position>,
+    /// More of them are looked for from here on, up to the stream's last message when the batch began.
+    next: u64,
+    end: u64,
+    /// What was not looked at yet begins here.
+    unread: u64,
+    multi_last: bool,
+    messages_left: usize,
+    bytes_left: usize,
+    /// Messages that match behind the last one that was read.
+    pending: u64,
+    last_seq: u64,
+    up_to_seq: u64,
 }
 
-fn last_of_each(lane: &Lane, id: StreamId, get: &GetBatch) -> Result<Batch, Error> {
-    let filters = filters(get.subjects.iter().map(|subject| &**subject));
-    let wanted = limit(get);
-    let (positions, pending, up_to) = lane.machine.with(|view| -> Result<_, Error> {
-        let last_seq = view.stream(id).ok_or(Error::StreamNotFound)?.last_seq;
-        let up_to = match (get.up_to_seq, get.up_to_ns) {
-            (0, None) => last_seq,
-            (0, Some(up_to_ns)) => view
-                .seq_at_time(id, up_to_ns.saturating_add(1))?
-                .saturating_sub(1),
-            (seq, _) => seq.min(last_seq),
+/// What is said at the end of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchEnd {
+    /// Messages that match and are not in the batch.
+    pub pending: u64,
+    /// Last sequence of the batch.
+    pub last_seq: u64,
+    /// The sequence up to which `multi_last` looked.
+    pub up_to_seq: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn begin(lane: &'a Lane, view: &mut View, stream: StreamId, get: &GetBatch) -> Result<Self, Error> {
+        let last_seq = view.stream(stream).ok_or(Error::StreamNotFound)?.last_seq;
+        let mut batch = Self {
+            lane,
+            stream,
+            filters: filters(get.subjects.iter().map(|subject| &**subject)),
+            known: Vec::new().into_iter(),
+            next: last_seq + 1,
+            end: last_seq,
+            unread: last_seq + 1,
+            multi_last: get.multi_last,
+            messages_left: limit(get.batch, MAX_BATCH),
+            bytes_left: limit(get.max_bytes, MAX_BATCH_BYTES),
+            pending: 0,
+            last_seq: 0,
+            up_to_seq: 0,
         };
-        let mut last = view.last_per_subject(id, &filters, up_to)?;
-        if last.len() > MAX_BATCH {
-            return Err(Error::TooManySubjects);
+        match get.multi_last {
+            true => batch.find_last_of_each(view, get)?,
+            false => {
+                batch.next = match get.start_ns {
+                    Some(start_ns) => view.seq_at_time(stream, start_ns)?,
+                    None => get.seq.max(1),
+                };
+                batch.unread = batch.next;
+                batch.pending = view.count_from(stream, &batch.filters, batch.next)?;
+            }
         }
+        Ok(batch)
+    }
+
+    fn find_last_of_each(&mut self, view: &mut View, get: &GetBatch) -> Result<(), Error> {
+        self.up_to_seq = match (get.up_to_seq, get.up_to_ns) {
+            (0, None) => self.end,
+            (0, Some(up_to_ns)) => {
+                let first_seq = view.stream(self.stream).map_or(1, |stream| stream.first_seq);
+                match view.seq_at_time(self.stream, up_to_ns)? {
+                    seq if seq > first_seq => seq - 1,
+                    // Nothing was there yet.
+                    _ => return Ok(()),
+                }
+            }
+            (seq, _) => seq.min(self.end),
+        };
+        let mut last = view
+            .last_of_few_subjects(self.stream, &self.filters, self.up_to_seq, MAX_SUBJECTS)?
+            .ok_or(Error::TooManySubjects)?;
         last.retain(|position| position.seq >= get.seq);
-        let (mut positions, mut bytes) = (Vec::new(), 0);
-        for position in &last {
-            if positions.len() >= wanted || bytes >= max_bytes(get) {
+        self.pending = last.len() as u64;
+        self.known = last.into_iter();
+        Ok(())
+    }
+
+    /// The next messages; none: this was all.
+    pub fn read(&mut self) -> Result<Vec<StoredMessage>, Error> {
+        let mut messages = Vec::new();
+        while messages.is_empty() && self.messages_left > 0 && self.bytes_left > 0 {
+            let piece = self.piece()?;
+            if piece.is_empty() {
                 break;
             }
-            bytes += position.size as usize;
-            positions.push(*position);
+            for position in piece {
+                if self.bytes_left == 0 {
+                    break;
+                }
+                self.unread = position.seq + 1;
+                self.pending = self.pending.saturating_sub(1);
+                let Some(mut message) = self.lane.load(&position)? else {
+                    continue;
+                };
+                message.pending = self.pending;
+                message.last_seq = self.last_seq;
+                self.last_seq = message.seq;
+                self.messages_left -= 1;
+                let bytes = message.subject.len() + message.headers.len() + message.payload.len();
+                self.bytes_left = self.bytes_left.saturating_sub(bytes);
+                messages.push(message);
+            }
         }
-        let pending = (last.len() - positions.len()) as u64;
-        Ok((positions, pending, up_to))
-    })?;
-    read(lane, &positions, pending, up_to)
-}
-
-fn limit(get: &GetBatch) -> usize {
-    match get.batch {
-        0 => MAX_BATCH,
-        batch => batch.min(MAX_BATCH),
+        Ok(messages)
     }
-}
 
-fn max_bytes(get: &GetBatch) -> usize {
-    match get.max_bytes {
-        0 => MAX_BATCH_BYTES,
-        bytes => bytes,
-    }
-}
-
-/// Reads the messages; `pending` match and are not among them.
-fn read(lane: &Lane, positions: &[Position], pending: u64, up_to_seq: u64) -> Result<Batch, Error> {
-    let mut batch = Batch {
-        pending,
-        up_to_seq,
-        ..Batch::default()
-    };
-    let mut left = pending + positions.len() as u64;
-    for position in positions {
-        left -= 1;
-        let Some(mut message) = lane.load(position)? else {
-            continue;
+    /// Messages to be read together.
+    fn piece(&mut self) -> Result<Vec<Position>, Error> {
+        let most = self.messages_left.min(PIECE);
+        let mut found: Vec<Position> = Vec::new();
+        let mut bytes = 0;
+        let mut is_room = |position: &Position| {
+            let is_room = bytes < PIECE_BYTES;
+            bytes += position.size as usize;
+            is_room
         };
-        message.pending = left;
-        message.last_seq = batch.last_seq;
-        batch.last_seq = message.seq;
-        batch.messages.push(message);
+        if self.next > self.end {
+            let rest = self.known.as_slice();
+            let fitting = rest.iter().take(most).take_while(|position| is_room(position));
+            let count = fitting.count();
+            found.extend(self.known.by_ref().take(count));
+            return Ok(found);
+        }
+        let (stream, next) = (self.stream, self.next);
+        self.lane
+            .machine
+            .with(|view| view.next_matches(stream, &self.filters, next, most, &mut found))?;
+        let is_last = found.len() < most;
+        let fitting = found
+            .iter()
+            .take_while(|position| position.seq <= self.end && is_room(position));
+        let count = fitting.count();
+        self.next = match found.get(count) {
+            Some(left_out) => left_out.seq,
+            None if is_last => self.end + 1,
+            None => found.last().map_or(self.end, |last| last.seq) + 1,
+        };
+        found.truncate(count);
+        Ok(found)
     }
-    Ok(batch)
+
+    /// What to say behind the last message.
+    pub fn end(&self) -> Result<BatchEnd, Error> {
+        let mut pending = self.pending;
+        let (stream, from) = (self.stream, self.unread);
+        if !self.multi_last {
+            pending = self.lane.machine.with(|view| -> Result<u64, Error> {
+                match view.stream(stream).is_some_and(|now| now.last_seq > self.end) {
+                    true => Ok(view.count_from(stream, &self.filters, from)?),
+                    false => Ok(pending),
+                }
+            })?;
+        }
+        Ok(BatchEnd {
+            pending,
+            last_seq: self.last_seq,
+            up_to_seq: self.up_to_seq,
+        })
+    }
+}
+
+/// A limit of a request, where 0 is none.
+fn limit(wanted: usize, most: usize) -> usize {
+    match wanted {
+        0 => most,
+        _ => wanted.min(most),
+    }
 }

@@ -7,7 +7,7 @@ mod consumers;
 pub mod handle;
 mod lane;
 mod loss;
-mod messages;
+pub mod messages;
 pub mod outlet;
 mod reconcile;
 pub(crate) mod registry;

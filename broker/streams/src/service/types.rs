@@ -111,24 +111,12 @@ pub struct GetBatch {
     pub start_ns: Option<u64>,
     /// Only what was there when this sequence was the last; 0: all.
     pub up_to_seq: u64,
-    /// Only what was there at this time.
+    /// Only what was there before this time.
     pub up_to_ns: Option<u64>,
     /// Messages at most; 0: as many as there are, up to a bound.
     pub batch: usize,
     /// Bytes at most; 0: a bound of the service.
     pub max_bytes: usize,
-}
-
-/// The answer to [`GetBatch`].
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    pub messages: Vec<StoredMessage>,
-    /// Messages that match and are not in the batch.
-    pub pending: u64,
-    /// Last sequence of the batch.
-    pub last_seq: u64,
-    /// The sequence up to which `multi_last` looked.
-    pub up_to_seq: u64,
 }
 
 /// What a request to create a consumer may do.

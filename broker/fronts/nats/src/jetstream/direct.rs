@@ -1,11 +1,12 @@
 //! Direct gets: messages as they are, without JSON around them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use mainstem_core::Injection;
 use mainstem_core::account::Account;
+use mainstem_core::{Injected, Injection};
 use mainstem_streams::error::Error;
-use mainstem_streams::{Batch, GetBatch, StoredMessage, Streams};
+use mainstem_streams::{BatchEnd, GetBatch, StoredMessage, Streams};
 
 use super::api::Request;
 use super::headers::Builder;
@@ -14,30 +15,73 @@ use super::json::{self, request::MessageGet};
 use super::subject::Op;
 use super::{JetStream, status};
 
+/// Bytes of answers that wait for each other at most.
+const TOGETHER_BYTES: usize = 1 << 20;
+
+/// How long, and how often, to wait for a worker that has not taken what it was sent.
+const PAUSE: Duration = Duration::from_millis(1);
+const PAUSES: usize = 100;
+
 /// Answers several requests; the answers to an account go out together.
 pub(crate) async fn answer(jetstream: &Arc<JetStream>, requests: &[Request]) {
-    let mut outgoing: Option<(Arc<Account>, Injection)> = None;
+    let mut outgoing = Outgoing {
+        jetstream,
+        waiting: None,
+    };
     for request in requests.iter().filter(|request| !request.reply.is_empty()) {
-        let is_same = |(account, _): &(Arc<Account>, Injection)| Arc::ptr_eq(account, &request.account);
-        if !outgoing.as_ref().is_some_and(is_same) {
-            send(jetstream, outgoing.take());
-        }
-        let (_, injection) = outgoing.get_or_insert_with(|| {
-            let account = Arc::clone(&request.account);
-            let injection = Injection::new(&account);
-            (account, injection)
-        });
-        let mut answer = Answer { injection, request };
+        let mut answer = Answer {
+            outgoing: &mut outgoing,
+            request,
+        };
         if let Err(refusal) = give(jetstream, request, &mut answer).await {
             answer.refuse(&refusal);
         }
+        outgoing.make_room().await;
     }
-    send(jetstream, outgoing);
+    outgoing.send();
 }
 
-fn send(jetstream: &JetStream, outgoing: Option<(Arc<Account>, Injection)>) {
-    if let Some((_, injection)) = outgoing {
-        jetstream.front.node.inject(injection);
+/// Answers that wait for more of them.
+struct Outgoing<'a> {
+    jetstream: &'a JetStream,
+    waiting: Option<(Arc<Account>, Injection)>,
+}
+
+impl Outgoing<'_> {
+    fn to(&mut self, account: &Arc<Account>) -> &mut Injection {
+        if !self
+            .waiting
+            .as_ref()
+            .is_some_and(|(of, _)| Arc::ptr_eq(of, account))
+        {
+            self.send();
+        }
+        let begin = || (Arc::clone(account), Injection::new(account));
+        &mut self.waiting.get_or_insert_with(begin).1
+    }
+
+    fn send(&mut self) -> Injected {
+        match self.waiting.take() {
+            Some((_, injection)) => self.jetstream.front.node.inject(injection),
+            None => Injected::default(),
+        }
+    }
+
+    /// Sends what has become much, and gives the workers time to take it.
+    async fn make_room(&mut self) {
+        let size_bytes = self
+            .waiting
+            .as_ref()
+            .map_or(0, |(_, waiting)| waiting.size_bytes());
+        if size_bytes < TOGETHER_BYTES || !self.send().full {
+            return;
+        }
+        for _ in 0..PAUSES {
+            if !self.jetstream.front.node.is_full() {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
@@ -63,15 +107,16 @@ impl From<Error> for Refusal {
 }
 
 /// Where answers go.
-struct Answer<'a> {
-    injection: &'a mut Injection,
+struct Answer<'a, 'b> {
+    outgoing: &'a mut Outgoing<'b>,
     request: &'a Request,
 }
 
-impl Answer<'_> {
+impl Answer<'_, '_> {
     fn push(&mut self, block: &[u8], payload: &[u8]) {
         let reply = &self.request.reply;
-        self.injection.push(reply, reply, b"", block, payload);
+        let injection = self.outgoing.to(&self.request.account);
+        injection.push(reply, reply, b"", block, payload);
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
@@ -86,7 +131,7 @@ impl Answer<'_> {
     }
 }
 
-async fn give(jetstream: &JetStream, request: &Request, answer: &mut Answer<'_>) -> Result<(), Refusal> {
+async fn give(jetstream: &JetStream, request: &Request, answer: &mut Answer<'_, '_>) -> Result<(), Refusal> {
     let Some(streams) = jetstream.streams() else {
         return Err(Refusal::Nobody);
     };
@@ -112,7 +157,7 @@ async fn last(
     streams: &Streams,
     stream: &str,
     subject: &str,
-    answer: &mut Answer<'_>,
+    answer: &mut Answer<'_, '_>,
 ) -> Result<(), Refusal> {
     let get = match answer.request.body.is_empty() {
         true => MessageGet::default(),
@@ -128,7 +173,7 @@ async fn last(
     one(streams, stream, &get, answer).await
 }
 
-async fn by_request(streams: &Streams, stream: &str, answer: &mut Answer<'_>) -> Result<(), Refusal> {
+async fn by_request(streams: &Streams, stream: &str, answer: &mut Answer<'_, '_>) -> Result<(), Refusal> {
     if answer.request.body.is_empty() {
         return Err(Refusal::Status(408, "Empty Request"));
     }
@@ -152,7 +197,7 @@ async fn one(
     streams: &Streams,
     stream: &str,
     get: &MessageGet,
-    answer: &mut Answer<'_>,
+    answer: &mut Answer<'_, '_>,
 ) -> Result<(), Refusal> {
     let account = &answer.request.account.name;
     let message = streams.get_message(account, stream, get.one()).await?;
@@ -168,7 +213,7 @@ async fn several(
     streams: &Streams,
     stream: &str,
     get: &MessageGet,
-    answer: &mut Answer<'_>,
+    answer: &mut Answer<'_, '_>,
 ) -> Result<(), Refusal> {
     let multi = !get.multi_last.is_empty();
     let subjects = match (multi, get.next_by_subj.is_empty()) {
@@ -191,41 +236,46 @@ async fn several(
         max_bytes: usize::try_from(get.max_bytes).unwrap_or(0),
     };
     let account = &answer.request.account.name;
-    let batch = streams.get_batch(account, stream, wanted).await?;
-    if batch.messages.is_empty() {
+    let mut batch = streams.get_batch(account, stream, &wanted)?;
+    let mut messages = batch.read()?;
+    if messages.is_empty() {
         return Err(match multi {
             true => Refusal::Status(404, "No Results"),
             false => NOT_FOUND,
         });
     }
-    push_batch(stream, get, multi, &batch, answer);
+    while !messages.is_empty() {
+        for message in &messages {
+            push_of_batch(stream, get, message, answer);
+        }
+        answer.outgoing.make_room().await;
+        messages = batch.read()?;
+    }
+    push_end(multi, &batch.end()?, answer);
     Ok(())
 }
 
-/// All messages, each with how many follow, then the end.
-fn push_batch(stream: &str, get: &MessageGet, multi: bool, batch: &Batch, answer: &mut Answer<'_>) {
-    let mut before = 0;
-    let mut pending = batch.pending + batch.messages.len() as u64;
-    for message in &batch.messages {
-        pending -= 1;
-        let block = match get.no_hdr && !multi {
-            true => Vec::new(),
-            false => headers(stream, message)
-                .number("Nats-Num-Pending", pending)
-                .number("Nats-Last-Sequence", before)
-                .finish(),
-        };
-        answer.push(&block, &message.payload);
-        before = message.seq;
-    }
-    let end = Builder::status(204, "EOB")
-        .number("Nats-Num-Pending", batch.pending)
-        .number("Nats-Last-Sequence", before);
-    let end = match multi {
-        true => end.number("Nats-UpTo-Sequence", batch.up_to_seq),
-        false => end,
+/// A message, and how many follow.
+fn push_of_batch(stream: &str, get: &MessageGet, message: &StoredMessage, answer: &mut Answer<'_, '_>) {
+    let block = match get.no_hdr && get.multi_last.is_empty() {
+        true => Vec::new(),
+        false => headers(stream, message)
+            .number("Nats-Num-Pending", message.pending)
+            .number("Nats-Last-Sequence", message.last_seq)
+            .finish(),
     };
-    answer.push(&end.finish(), b"");
+    answer.push(&block, &message.payload);
+}
+
+fn push_end(multi: bool, end: &BatchEnd, answer: &mut Answer<'_, '_>) {
+    let block = Builder::status(204, "EOB")
+        .number("Nats-Num-Pending", end.pending)
+        .number("Nats-Last-Sequence", end.last_seq);
+    let block = match multi {
+        true => block.number("Nats-UpTo-Sequence", end.up_to_seq),
+        false => block,
+    };
+    answer.push(&block.finish(), b"");
 }
 
 /// The message's own headers, and where it stands.

@@ -15,6 +15,9 @@
 //! - The text behind `invalid JSON: ` is that of another parser.
 //! - A push consumer delivers to a subject that only a wildcard subscription covers as well.
 //! - Requests to the API are not published as audit advisories (`$JS.EVENT.ADVISORY.API`).
+//! - Acknowledgements are not sampled: `sample_freq` is kept and shown, and nothing is published to
+//!   `$JS.EVENT.METRIC.CONSUMER.ACK`.
+//! - A batch of direct gets ends after 64 MiB or 2^20 messages, whatever it asks for.
 //! - Requests beyond the queue are refused with 429, one by one; nats-server drops the whole queue.
 
 mod ack;

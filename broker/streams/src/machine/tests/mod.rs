@@ -445,6 +445,7 @@ impl Bench {
             assert_eq!(stream.consumers().len(), model.consumers.len());
             for (id, expected) in &model.consumers {
                 let consumer = stream.consumer(*id).unwrap();
+                assert_eq!(stream.consumer_named(&consumer.name).unwrap().id, *id);
                 assert_eq!(consumer.delivered, expected.delivered);
                 assert_eq!(consumer.ack_floor.stream, expected.floor);
                 assert_eq!(consumer.pending, expected.pending);
