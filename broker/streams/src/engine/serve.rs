@@ -79,6 +79,12 @@ impl Engine {
     /// What a slice leaves to do.
     fn after(&mut self, key: Key, picks: &Picks) {
         for &(seq, count) in &picks.give_up {
+            // What an earlier leader may have delivered is passed here, not by a delivery.
+            if let Some(consumer) = self.consumers.get_mut(&key)
+                && consumer.pending.get(seq).is_none()
+            {
+                consumer.pass(seq);
+            }
             self.give_up(key, seq, count);
         }
         for &seq in &picks.gone {
@@ -193,17 +199,22 @@ impl Consumer {
         }
     }
 
+    /// The stream up to a sequence is behind the consumer.
+    pub(super) fn pass(&mut self, seq: u64) {
+        self.delivered.stream = self.delivered.stream.max(seq);
+        while self.last_per_subject.front().is_some_and(|&listed| listed <= seq) {
+            self.last_per_subject.pop_front();
+        }
+        self.next_seq = self.next_seq.max(seq + 1);
+    }
+
     /// Notes that a message was delivered; its consumer sequence.
     pub(super) fn note(&mut self, pick: &Pick, now_ns: u64, wall_ns: u64) -> u64 {
         let seq = pick.position.seq;
         self.delivered.consumer += 1;
         let consumer_seq = self.delivered.consumer;
         if pick.is_new {
-            self.delivered.stream = self.delivered.stream.max(seq);
-            while self.last_per_subject.front().is_some_and(|&listed| listed <= seq) {
-                self.last_per_subject.pop_front();
-            }
-            self.next_seq = self.next_seq.max(seq + 1);
+            self.pass(seq);
         }
         self.news.moved = true;
         self.last_delivery_ns = wall_ns;
