@@ -326,4 +326,16 @@ impl Consumer {
         };
         Some(from + ahead).filter(|&up_to| up_to > self.reserving)
     }
+
+    /// Nothing beyond the last delivery was delivered: who takes up the consumer next need not think so. False: nothing
+    /// is reserved.
+    pub(super) fn takes_back_reserved(&mut self) -> bool {
+        let takes_back = self.takes_acks() && self.reserved > self.delivered.stream;
+        if takes_back {
+            self.reserved = self.delivered.stream;
+            self.reserving = self.reserved;
+            self.news.moved = true;
+        }
+        takes_back
+    }
 }

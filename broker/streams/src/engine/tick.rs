@@ -218,15 +218,24 @@ impl Engine {
                 true
             }
             None => {
-                let at_rest = consumer.pending.is_empty() && consumer.news.is_empty() && !consumer.is_push();
-                if idle_ns < IDLE_NS || !at_rest {
-                    if idle_ns >= IDLE_NS {
-                        consumer.used_ns = self.now_ns;
-                    }
+                if idle_ns < IDLE_NS {
                     return false;
                 }
-                self.drop_consumer(key);
-                true
+                // What the machine does not know would be lost.
+                let is_known = consumer.news.is_empty() && self.proposal.is_none();
+                let at_rest = consumer.pending.is_empty()
+                    && consumer.last_per_subject.is_empty()
+                    && !consumer.is_push()
+                    && !consumer.takes_back_reserved();
+                if is_known && at_rest {
+                    self.drop_consumer(key);
+                    return true;
+                }
+                consumer.used_ns = self.now_ns;
+                if !consumer.news.is_empty() {
+                    self.dirty.insert(key);
+                }
+                false
             }
         }
     }
