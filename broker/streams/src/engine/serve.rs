@@ -123,14 +123,15 @@ impl Engine {
             }
             !request.is_satisfied()
         });
+        consumer.waiting.look_through();
     }
 
-    /// A message that was to be delivered again is not there any more.
+    /// A message that waits for its acknowledgement is not there any more.
     pub(super) fn forget(&mut self, key: Key, seq: u64) {
         if let Some(consumer) = self.consumers.get_mut(&key)
             && consumer.pending.remove(seq).is_some()
         {
-            consumer.news.given_up(seq);
+            consumer.news.done(seq);
             consumer.move_floor();
             self.dirty.insert(key);
         }
