@@ -7,7 +7,7 @@ use crate::machine::{Position, StreamState, View};
 use mainstem_storage::StorageError;
 
 /// Messages of one slice at most.
-const SLICE: usize = 256;
+pub(super) const SLICE: usize = 256;
 
 /// Bytes of one slice, about.
 const SLICE_BYTES: u64 = 256 << 10;

@@ -8,7 +8,7 @@ use super::input::Key;
 use super::picks::{self, Pick, Picks, Stop};
 use super::slice::hand_out;
 use crate::command;
-use crate::service::outlet::{Room, Status, Target};
+use crate::service::outlet::{Room, Status};
 
 /// After a recipient's queue was found full.
 const FULL_NS: u64 = 2_000_000;
@@ -45,8 +45,8 @@ impl Engine {
                 push.may_deliver()
             }
             None => {
-                let listens = |to: &Target| outlet.has_interest(&to.account, &to.subject);
-                consumer.waiting.requests.retain(|request| listens(&request.to));
+                // The others are asked for when it is their turn, or when the timer is.
+                consumer.waiting.drop_deaf_front(&**outlet);
                 !consumer.waiting.is_empty()
             }
         }
@@ -117,6 +117,9 @@ impl Engine {
             return;
         };
         let (outlet, handle) = (&self.parts.outlet, &consumer.handle);
+        if !consumer.waiting.any_no_wait {
+            return;
+        }
         consumer.waiting.requests.retain(|request| {
             if request.is_satisfied() {
                 outlet.status(&request.to, handle, &Status::NoMessages);
@@ -165,7 +168,7 @@ impl Consumer {
                 let window = push.flow.as_ref().map_or(u64::MAX, |flow| flow.room());
                 (u64::MAX, window.min(rate_bytes))
             }
-            None => (self.waiting.wanted(), u64::MAX),
+            None => (self.waiting.wanted(picks::SLICE as u64), u64::MAX),
         }
     }
 
