@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::input::Key;
 use super::{Engine, Timer};
 use crate::command::{Command, StreamId};
-use crate::machine::{Change, StreamState};
+use crate::machine::{Change, StreamState, View};
 use crate::service::outlet::Status;
 
 /// Shortest time between two looks for messages that reached their age.
@@ -15,7 +15,7 @@ const EXPIRE_NS: u64 = 50_000_000;
 const EXPIRE_AGAIN_NS: u64 = 1_000_000_000;
 
 /// What a stream holds now, as far as consumers are concerned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Extent {
     bytes: u64,
     first_seq: u64,
@@ -24,16 +24,21 @@ struct Extent {
     ages: bool,
     /// It holds some that are.
     expires_more: bool,
+    /// What was removed behind its first message since the last time; `None`: too much to name.
+    removed: Option<Vec<u64>>,
 }
 
 impl Extent {
-    fn of(stream: &StreamState) -> Self {
+    fn of(stream: &StreamState, change: &Change) -> Self {
         Self {
             bytes: stream.bytes,
             first_seq: stream.first_seq,
             last_seq: stream.last_seq,
             ages: stream.config.max_age_ns > 0 && stream.msgs > 0,
             expires_more: stream.expires_more,
+            removed: stream
+                .removed_inside(change.removed_inside)
+                .map(Iterator::collect),
         }
     }
 }
@@ -44,14 +49,15 @@ impl Engine {
         let machine = Arc::clone(&self.parts.machine);
         let changed: Vec<_> = machine.with(|view| {
             let changes = view.take_changes();
-            let now = changes
-                .into_iter()
-                .map(|(id, change)| (id, change, view.stream(id).map(Extent::of)));
-            now.collect()
+            let now = |(id, change)| {
+                let extent = view.stream(id).map(|stream| Extent::of(stream, &change));
+                (id, change, extent)
+            };
+            changes.into_iter().map(now).collect()
         });
         for (stream, change, extent) in changed {
             match extent {
-                Some(extent) => self.stream_changed(stream, change, extent),
+                Some(extent) => self.stream_changed(stream, change, &extent),
                 None => self.stream_gone(stream),
             }
         }
@@ -63,7 +69,7 @@ impl Engine {
         }
     }
 
-    fn stream_changed(&mut self, id: StreamId, change: Change, extent: Extent) {
+    fn stream_changed(&mut self, id: StreamId, change: Change, extent: &Extent) {
         if let Some(stream) = self.stream(id) {
             stream.set_bytes(extent.bytes);
         }
@@ -81,6 +87,10 @@ impl Engine {
             }
             if change.removed {
                 self.drop_removed(key, extent.first_seq);
+                match &extent.removed {
+                    Some(removed) => self.forget_all(key, removed),
+                    None => self.recheck_consumer(key),
+                }
             }
             let may_get = self.consumers.get(&key).is_some_and(|consumer| {
                 let is_behind = consumer.next_seq <= extent.last_seq || consumer.pending.queued() > 0;
@@ -119,25 +129,61 @@ impl Engine {
         self.make_ready(key);
     }
 
-    /// Messages were removed anywhere in the stream: what waits for acknowledgement may be among them.
-    pub(crate) fn recheck(&mut self, stream: StreamId) {
+    /// The stream was purged: consumers pass what is not there any more.
+    pub(crate) fn purged(&mut self, stream: StreamId) {
+        let first_seq = |view: &mut View| view.stream(stream).map_or(0, |stream| stream.first_seq);
+        let first_seq = self.parts.machine.with(first_seq);
         for key in self.by_stream.get(&stream).cloned().unwrap_or_default() {
-            let Some(consumer) = self.consumers.get(&key) else {
-                continue;
-            };
-            let machine = &self.parts.machine;
-            let gone: Vec<u64> = machine.with(|view| {
-                let is_gone = |seq: &u64| matches!(view.position(stream, *seq), Ok(None));
-                consumer.pending.sequences().filter(is_gone).collect()
-            });
-            for seq in gone {
-                self.forget(key, seq);
-            }
             if let Some(consumer) = self.consumers.get_mut(&key) {
-                consumer.move_floor();
+                consumer.pass(first_seq.saturating_sub(1));
             }
-            self.make_ready(key);
+            self.recheck_consumer(key);
         }
+    }
+
+    /// One message was removed.
+    pub(crate) fn deleted(&mut self, stream: StreamId, seq: u64) {
+        for key in self.by_stream.get(&stream).cloned().unwrap_or_default() {
+            self.forget_all(key, &[seq]);
+        }
+    }
+
+    /// Messages were removed anywhere in the stream: what waits for acknowledgement may be among them.
+    pub(super) fn recheck(&mut self, stream: StreamId) {
+        for key in self.by_stream.get(&stream).cloned().unwrap_or_default() {
+            self.recheck_consumer(key);
+        }
+    }
+
+    fn recheck_consumer(&mut self, key: Key) {
+        let Some(consumer) = self.consumers.get(&key) else {
+            return;
+        };
+        let gone: Vec<u64> = self.parts.machine.with(|view| {
+            let is_gone = |seq: &u64| matches!(view.position(key.0, *seq), Ok(None));
+            consumer.pending.sequences().filter(is_gone).collect()
+        });
+        self.forget_all(key, &gone);
+        if let Some(consumer) = self.consumers.get_mut(&key) {
+            consumer.move_floor();
+        }
+        self.make_ready(key);
+    }
+
+    /// These are not there any more.
+    fn forget_all(&mut self, key: Key, gone: &[u64]) {
+        let Some(consumer) = self.consumers.get(&key) else {
+            return;
+        };
+        let waits = |seq: &&u64| consumer.pending.get(**seq).is_some();
+        let gone: Vec<u64> = gone.iter().filter(waits).copied().collect();
+        if gone.is_empty() {
+            return;
+        }
+        for seq in gone {
+            self.forget(key, seq);
+        }
+        self.make_ready(key);
     }
 
     fn consumer_gone(&mut self, key: Key) {

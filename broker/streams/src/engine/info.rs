@@ -44,12 +44,8 @@ impl Engine {
         let stream = Arc::clone(self.stream(key.0)?.name());
         if self.consumers.contains_key(&key) {
             self.end_requests(key);
-            let outlet = Arc::clone(&self.parts.outlet);
             let consumer = self.consumers.get_mut(&key)?;
-            let listens = |request: &super::waiting::Waiting| {
-                outlet.has_interest(&request.to.account, &request.to.subject)
-            };
-            consumer.waiting.requests.retain(listens);
+            consumer.waiting.drop_deaf(&*self.parts.outlet);
             return machine.with(|view| in_use(view, consumer, stream));
         }
         machine.with(|view| at_rest(view, key, stream))

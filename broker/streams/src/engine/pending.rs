@@ -18,6 +18,8 @@ pub(super) struct Unacked {
     deadline_ns: u64,
     /// It waits to be delivered again.
     queued: bool,
+    /// It stands in the queue, also when it waits for a later time meanwhile.
+    in_again: bool,
 }
 
 /// All of a consumer's, by stream sequence.
@@ -70,6 +72,7 @@ impl Pending {
             count: 0,
             deadline_ns,
             queued: false,
+            in_again: false,
         });
         if unacked.count <= 1 && count > 1 {
             self.redelivered += 1;
@@ -129,15 +132,20 @@ impl Pending {
             && !std::mem::replace(&mut unacked.queued, true)
         {
             self.queued += 1;
-            self.again.push_back(seq);
+            if !std::mem::replace(&mut unacked.in_again, true) {
+                self.again.push_back(seq);
+            }
         }
     }
 
     /// The next message to deliver again, with how often it was delivered. It stays queued until it is delivered.
     pub(super) fn next_queued(&mut self) -> Option<(u64, Unacked)> {
         while let Some(seq) = self.again.pop_front() {
-            if let Some(unacked) = self.unacked.get(&seq).filter(|unacked| unacked.queued) {
-                return Some((seq, *unacked));
+            if let Some(unacked) = self.unacked.get_mut(&seq) {
+                unacked.in_again = false;
+                if unacked.queued {
+                    return Some((seq, *unacked));
+                }
             }
         }
         None
@@ -145,7 +153,11 @@ impl Pending {
 
     /// Puts back what [`next_queued`](Pending::next_queued) gave and was not delivered.
     pub(super) fn put_back(&mut self, seq: u64) {
-        self.again.push_front(seq);
+        if let Some(unacked) = self.unacked.get_mut(&seq)
+            && !std::mem::replace(&mut unacked.in_again, true)
+        {
+            self.again.push_front(seq);
+        }
     }
 
     /// Messages whose time is over at `now_ns`, ascending. Each is to be queued, delayed or removed.
@@ -236,6 +248,24 @@ mod tests {
         pending.set_deadline(1, 500);
         assert_eq!(pending.next_queued(), None);
         assert_eq!(pending.expired(500), [1]);
+    }
+
+    #[test]
+    fn a_message_stands_in_the_queue_once() {
+        let mut pending = Pending::default();
+        pending.delivered(1, 1, 1, 100);
+        for _ in 0..3 {
+            pending.queue(1);
+            pending.set_deadline(1, 500);
+        }
+        pending.queue(1);
+        assert_eq!(pending.again.len(), 1);
+        assert_eq!(pending.next_queued().map(|(seq, _)| seq), Some(1));
+        assert_eq!(pending.next_queued(), None);
+        pending.put_back(1);
+        pending.put_back(1);
+        assert_eq!(pending.next_queued().map(|(seq, _)| seq), Some(1));
+        assert_eq!(pending.next_queued(), None);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use super::Engine;
 use super::consumer::Consumer;
 use super::input::Key;
-use crate::machine::{Position, View};
+use crate::machine::{Position, StreamState, View};
 use mainstem_storage::StorageError;
 
 /// Messages of one slice at most.
-const SLICE: usize = 256;
+pub(super) const SLICE: usize = 256;
 
 /// Bytes of one slice, about.
 const SLICE_BYTES: u64 = 256 << 10;
@@ -244,27 +244,33 @@ pub(super) struct Counted {
     next_seq: u64,
     /// The stream's last sequence when it was counted.
     last_seq: u64,
-    num_deleted: u64,
+    /// Removals inside the stream until then.
+    removals: u64,
     count: u64,
+}
+
+impl Counted {
+    /// Nothing of what was counted was removed.
+    fn holds(&self, stream: &StreamState) -> bool {
+        if stream.first_seq > self.next_seq {
+            return false;
+        }
+        let counted = self.next_seq..=self.last_seq;
+        let since = stream.removals_inside().checked_sub(self.removals);
+        let removed = since.and_then(|count| stream.removed_inside(count));
+        self.count == 0 || removed.is_some_and(|mut removed| !removed.any(|seq| counted.contains(&seq)))
+    }
 }
 
 /// Messages behind what was passed that match, and those that are left of the list of last messages.
 fn count_pending(view: &mut View, consumer: &mut Consumer, passed: &Passed) -> Result<u64, StorageError> {
     let listed = consumer.last_per_subject.len().saturating_sub(passed.listed) as u64;
     let (id, next_seq) = (consumer.key.0, passed.next_seq);
-    // These are counted without a look at every subject.
-    if consumer.filters.is_all() || consumer.filters.literal().is_some() {
-        return Ok(listed + view.count_from(id, &consumer.filters, next_seq)?);
-    }
     let Some(stream) = view.stream(id) else {
         return Ok(listed);
     };
-    let (first_seq, last_seq, num_deleted) = (stream.first_seq, stream.last_seq, stream.num_deleted());
-    let holds = |counted: &Counted| {
-        counted.next_seq == consumer.next_seq
-            && counted.num_deleted == num_deleted
-            && first_seq <= counted.next_seq
-    };
+    let (last_seq, removals) = (stream.last_seq, stream.removals_inside());
+    let holds = |counted: &Counted| counted.next_seq == consumer.next_seq && counted.holds(stream);
     let known = match consumer.counted.filter(holds) {
         Some(counted) => {
             with_new(view, consumer, &counted, last_seq)?.map(|count| count.saturating_sub(passed.matched))
@@ -278,7 +284,7 @@ fn count_pending(view: &mut View, consumer: &mut Consumer, passed: &Passed) -> R
     consumer.counted = Some(Counted {
         next_seq,
         last_seq,
-        num_deleted,
+        removals,
         count,
     });
     Ok(listed + count)
@@ -294,10 +300,19 @@ fn with_new(
     if last_seq == counted.last_seq {
         return Ok(Some(counted.count));
     }
-    let mut new = Vec::new();
     let from = counted.next_seq.max(counted.last_seq + 1);
-    view.next_matches(consumer.key.0, &consumer.filters, from, SLICE, &mut new)?;
-    Ok((new.len() < SLICE).then(|| counted.count + new.len() as u64))
+    let new = match view.count_near(consumer.key.0, &consumer.filters, from)? {
+        Some(new) => new,
+        None => {
+            let mut new = Vec::new();
+            view.next_matches(consumer.key.0, &consumer.filters, from, SLICE, &mut new)?;
+            if new.len() >= SLICE {
+                return Ok(None);
+            }
+            new.len() as u64
+        }
+    };
+    Ok(Some(counted.count + new))
 }
 
 /// All that waits, when nothing is passed.
@@ -325,5 +340,17 @@ impl Consumer {
             AHEAD
         };
         Some(from + ahead).filter(|&up_to| up_to > self.reserving)
+    }
+
+    /// Nothing beyond the last delivery was delivered: who takes up the consumer next need not think so. False: nothing
+    /// is reserved.
+    pub(super) fn takes_back_reserved(&mut self) -> bool {
+        let takes_back = self.takes_acks() && self.reserved > self.delivered.stream;
+        if takes_back {
+            self.reserved = self.delivered.stream;
+            self.reserving = self.reserved;
+            self.news.moved = true;
+        }
+        takes_back
     }
 }

@@ -8,6 +8,9 @@ use crate::service::handle::StreamRef;
 use crate::service::outlet::{Status, Target};
 use crate::service::types::PullRequest;
 
+/// Requests that wait at one consumer, whatever its configuration allows.
+const MAX_WAITING: usize = 65_536;
+
 impl Engine {
     pub(super) fn pull(&mut self, stream: &StreamRef, name: &str, request: PullRequest) {
         match self.in_use(stream.id(), name) {
@@ -42,7 +45,7 @@ impl Engine {
             next_heartbeat_ns: None,
         };
         waiting.beat(now_ns);
-        consumer.waiting.requests.push_back(waiting);
+        consumer.waiting.push(waiting);
         self.make_ready(key);
         self.arm(key);
     }
@@ -56,7 +59,7 @@ impl Engine {
         if let Some(status) = beyond_limits(&consumer.config, request) {
             return Some(status);
         }
-        let max_waiting = consumer.config.max_waiting.max(0) as usize;
+        let max_waiting = usize::try_from(consumer.config.max_waiting).map_or(0, |max| max.min(MAX_WAITING));
         if consumer.waiting.len() >= max_waiting {
             self.drop_deaf_requests(key);
         }
@@ -66,7 +69,7 @@ impl Engine {
             if there_are == 0 && request.expires_ns == 0 {
                 return Some(Status::NoMessages);
             }
-            if there_are > 0 && there_are < consumer.waiting.wanted() {
+            if there_are > 0 && there_are < consumer.waiting.wanted(there_are + 1) {
                 return Some(Status::RequestsPending);
             }
         }
@@ -78,11 +81,7 @@ impl Engine {
     fn drop_deaf_requests(&mut self, key: Key) {
         self.end_requests(key);
         if let Some(consumer) = self.consumers.get_mut(&key) {
-            let outlet = &self.parts.outlet;
-            consumer
-                .waiting
-                .requests
-                .retain(|request| outlet.has_interest(&request.to.account, &request.to.subject));
+            consumer.waiting.drop_deaf(&*self.parts.outlet);
         }
     }
 

@@ -8,7 +8,7 @@ use super::input::Key;
 use super::picks::{self, Pick, Picks, Stop};
 use super::slice::hand_out;
 use crate::command;
-use crate::service::outlet::{Room, Status, Target};
+use crate::service::outlet::{Room, Status};
 
 /// After a recipient's queue was found full.
 const FULL_NS: u64 = 2_000_000;
@@ -45,8 +45,8 @@ impl Engine {
                 push.may_deliver()
             }
             None => {
-                let listens = |to: &Target| outlet.has_interest(&to.account, &to.subject);
-                consumer.waiting.requests.retain(|request| listens(&request.to));
+                // The others are asked for when it is their turn, or when the timer is.
+                consumer.waiting.drop_deaf_front(&**outlet);
                 !consumer.waiting.is_empty()
             }
         }
@@ -79,6 +79,12 @@ impl Engine {
     /// What a slice leaves to do.
     fn after(&mut self, key: Key, picks: &Picks) {
         for &(seq, count) in &picks.give_up {
+            // What an earlier leader may have delivered is passed here, not by a delivery.
+            if let Some(consumer) = self.consumers.get_mut(&key)
+                && consumer.pending.get(seq).is_none()
+            {
+                consumer.pass(seq);
+            }
             self.give_up(key, seq, count);
         }
         for &seq in &picks.gone {
@@ -111,20 +117,24 @@ impl Engine {
             return;
         };
         let (outlet, handle) = (&self.parts.outlet, &consumer.handle);
+        if !consumer.waiting.any_no_wait {
+            return;
+        }
         consumer.waiting.requests.retain(|request| {
             if request.is_satisfied() {
                 outlet.status(&request.to, handle, &Status::NoMessages);
             }
             !request.is_satisfied()
         });
+        consumer.waiting.look_through();
     }
 
-    /// A message that was to be delivered again is not there any more.
+    /// A message that waits for its acknowledgement is not there any more.
     pub(super) fn forget(&mut self, key: Key, seq: u64) {
         if let Some(consumer) = self.consumers.get_mut(&key)
             && consumer.pending.remove(seq).is_some()
         {
-            consumer.news.given_up(seq);
+            consumer.news.done(seq);
             consumer.move_floor();
             self.dirty.insert(key);
         }
@@ -158,7 +168,7 @@ impl Consumer {
                 let window = push.flow.as_ref().map_or(u64::MAX, |flow| flow.room());
                 (u64::MAX, window.min(rate_bytes))
             }
-            None => (self.waiting.wanted(), u64::MAX),
+            None => (self.waiting.wanted(picks::SLICE as u64), u64::MAX),
         }
     }
 
@@ -193,17 +203,22 @@ impl Consumer {
         }
     }
 
+    /// The stream up to a sequence is behind the consumer.
+    pub(super) fn pass(&mut self, seq: u64) {
+        self.delivered.stream = self.delivered.stream.max(seq);
+        while self.last_per_subject.front().is_some_and(|&listed| listed <= seq) {
+            self.last_per_subject.pop_front();
+        }
+        self.next_seq = self.next_seq.max(seq + 1);
+    }
+
     /// Notes that a message was delivered; its consumer sequence.
     pub(super) fn note(&mut self, pick: &Pick, now_ns: u64, wall_ns: u64) -> u64 {
         let seq = pick.position.seq;
         self.delivered.consumer += 1;
         let consumer_seq = self.delivered.consumer;
         if pick.is_new {
-            self.delivered.stream = self.delivered.stream.max(seq);
-            while self.last_per_subject.front().is_some_and(|&listed| listed <= seq) {
-                self.last_per_subject.pop_front();
-            }
-            self.next_seq = self.next_seq.max(seq + 1);
+            self.pass(seq);
         }
         self.news.moved = true;
         self.last_delivery_ns = wall_ns;

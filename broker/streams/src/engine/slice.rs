@@ -56,6 +56,10 @@ pub(super) fn hand_out(
         }
     }
     slice.flush(consumer);
+    // The next message is for the next one who waits.
+    if given > 0 && consumer.waiting.len() > 1 {
+        consumer.waiting.requests.rotate_left(1);
+    }
     Ok(slice.room)
 }
 
@@ -177,6 +181,9 @@ impl<'a> Slice<'a> {
             *given = 0;
         }
         loop {
+            if *given == 0 {
+                consumer.waiting.drop_deaf_front(&*self.parts.outlet);
+            }
             let Some(request) = consumer.waiting.requests.front_mut() else {
                 return false;
             };

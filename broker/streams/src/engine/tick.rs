@@ -145,6 +145,9 @@ impl Engine {
             return;
         };
         let (now_ns, outlet, handle) = (self.now_ns, &self.parts.outlet, &consumer.handle);
+        if !consumer.waiting.is_due(now_ns) {
+            return;
+        }
         consumer.waiting.requests.retain(|request| {
             if !request.is_expired(now_ns) {
                 return true;
@@ -164,19 +167,22 @@ impl Engine {
             last_stream_seq: consumer.next_seq.saturating_sub(1),
             stalled: None,
         };
-        consumer.waiting.requests.retain_mut(|request| {
-            if request.next_heartbeat_ns.is_none_or(|due| due > now_ns) {
-                return true;
-            }
-            // It would wait for acknowledgements only.
-            if request.is_satisfied() {
-                outlet.status(&request.to, handle, &Status::NoMessages);
-                return false;
-            }
-            outlet.status(&request.to, handle, &heartbeat);
-            request.beat(now_ns);
-            true
-        });
+        if consumer.waiting.is_due(now_ns) {
+            consumer.waiting.requests.retain_mut(|request| {
+                if request.next_heartbeat_ns.is_none_or(|due| due > now_ns) {
+                    return true;
+                }
+                // It would wait for acknowledgements only.
+                if request.is_satisfied() {
+                    outlet.status(&request.to, handle, &Status::NoMessages);
+                    return false;
+                }
+                outlet.status(&request.to, handle, &heartbeat);
+                request.beat(now_ns);
+                true
+            });
+            consumer.waiting.look_through();
+        }
         let Some(push) = consumer.push.as_mut().filter(|push| push.active) else {
             return;
         };
@@ -196,7 +202,10 @@ impl Engine {
         };
         let is_used = match &consumer.push {
             Some(push) => push.active,
-            None => has_waiting(consumer, &*self.parts.outlet),
+            None => {
+                consumer.waiting.drop_deaf(&*self.parts.outlet);
+                !consumer.waiting.is_empty()
+            }
         };
         if is_used {
             consumer.used_ns = self.now_ns;
@@ -218,15 +227,24 @@ impl Engine {
                 true
             }
             None => {
-                let at_rest = consumer.pending.is_empty() && consumer.news.is_empty() && !consumer.is_push();
-                if idle_ns < IDLE_NS || !at_rest {
-                    if idle_ns >= IDLE_NS {
-                        consumer.used_ns = self.now_ns;
-                    }
+                if idle_ns < IDLE_NS {
                     return false;
                 }
-                self.drop_consumer(key);
-                true
+                // What the machine does not know would be lost.
+                let is_known = consumer.news.is_empty() && self.proposal.is_none();
+                let at_rest = consumer.pending.is_empty()
+                    && consumer.last_per_subject.is_empty()
+                    && !consumer.is_push()
+                    && !consumer.takes_back_reserved();
+                if is_known && at_rest {
+                    self.drop_consumer(key);
+                    return true;
+                }
+                consumer.used_ns = self.now_ns;
+                if !consumer.news.is_empty() {
+                    self.dirty.insert(key);
+                }
+                false
             }
         }
     }
@@ -271,12 +289,4 @@ impl Engine {
         self.timers.set(Timer::Consumer(key), None);
         self.dirty.remove(&key);
     }
-}
-
-fn has_waiting(consumer: &mut super::Consumer, outlet: &dyn crate::service::outlet::Outlet) -> bool {
-    consumer
-        .waiting
-        .requests
-        .retain(|request| outlet.has_interest(&request.to.account, &request.to.subject));
-    !consumer.waiting.is_empty()
 }

@@ -31,6 +31,8 @@ pub struct Change {
     pub stored: bool,
     /// Messages were removed.
     pub removed: bool,
+    /// How many of them stood behind the first one.
+    pub removed_inside: u64,
     /// It, or its configuration, is new, or it is gone.
     pub configured: bool,
     /// A consumer was created, changed or deleted.

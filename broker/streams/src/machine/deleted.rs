@@ -1,17 +1,22 @@
 //! Which messages between a stream's first and last were removed.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use foldhash::HashMap;
 use mainstem_storage::{Batch, StorageError};
 
 use super::rows::Rows;
+use super::stream::StreamState;
 use crate::command::StreamId;
 use crate::keys::deleted::{self, Bits, SEQS};
 use crate::keys::{Kind, of_stream};
 
 /// Blocks in RAM at most, when nothing of them has changed.
 const MAX_HELD: usize = 64;
+
+/// Removals that are remembered one by one.
+const MAX_RECENT: usize = 1024;
 
 /// Blocks that are looked up one by one when counting; more are read one after the other.
 const FEW: u64 = 4;
@@ -24,6 +29,38 @@ const BLOCK_BYTES: usize = (SEQS / 8) as usize + 24;
 pub(crate) struct Deleted {
     /// Blocks that changed, and some that were used lately; true: not in the rows as it is here.
     held: HashMap<u64, (Bits, bool)>,
+    pub(super) recent: Recent,
+}
+
+/// The messages that were removed last, but for those that were the first then. It is not kept over a restart.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    count: u64,
+    seqs: VecDeque<u64>,
+}
+
+impl Recent {
+    pub(super) fn note(&mut self, seq: u64) {
+        if self.seqs.len() >= MAX_RECENT {
+            self.seqs.pop_front();
+        }
+        self.seqs.push_back(seq);
+        self.count += 1;
+    }
+}
+
+impl StreamState {
+    /// Removals behind the first message, since the machine was opened.
+    pub fn removals_inside(&self) -> u64 {
+        self.deleted.recent.count
+    }
+
+    /// The sequences of the last `count` of them; `None`: these are too many to remember.
+    pub fn removed_inside(&self, count: u64) -> Option<impl Iterator<Item = u64>> {
+        let seqs = &self.deleted.recent.seqs;
+        let from = seqs.len().checked_sub(usize::try_from(count).ok()?)?;
+        Some(seqs.range(from..).copied())
+    }
 }
 
 /// What removing a message did.

@@ -87,6 +87,8 @@ impl StreamState {
             self.first_seq = next;
             self.runs.trim(&mut cx.rows, self.id, seq, next)?;
         } else {
+            self.deleted.recent.note(seq);
+            self.change.removed_inside += 1;
             self.remove_inside(cx, seq)?;
         }
         if let Some(last) = removed.new_last {

@@ -12,6 +12,9 @@ use super::{Position, Streams, subjects};
 use crate::command::StreamId;
 use crate::matching::Filters;
 
+/// Messages at the end that are looked at one by one to be counted. Low in tests.
+const NEAR: u64 = if cfg!(test) { 4 } else { 256 };
+
 /// The state of a group between two entries.
 pub struct View {
     pub(super) streams: Streams,
@@ -147,13 +150,13 @@ impl View {
 
     /// Messages at or after `from` that match, exactly.
     pub fn count_from(&mut self, id: StreamId, filters: &Filters, from: u64) -> Result<u64, StorageError> {
+        if let Some(count) = self.count_near(id, filters, from)? {
+            return Ok(count);
+        }
         let Some(stream) = self.streams.get(&id) else {
             return Ok(0);
         };
         let rows = &self.cx.rows;
-        if filters.is_all() {
-            return stream.count_from(rows, from);
-        }
         let mut count = 0;
         stream.subjects.scan(rows, id, filters, |subject, row| {
             let prefix = subjects::blocks_of(rows, id, subject);
@@ -161,6 +164,45 @@ impl View {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)
+    }
+
+    /// The same where that takes no look at all subjects that match, nor at many messages. `None`: it does.
+    pub fn count_near(
+        &mut self,
+        id: StreamId,
+        filters: &Filters,
+        from: u64,
+    ) -> Result<Option<u64>, StorageError> {
+        let Some((stream, cx)) = self.parts(id) else {
+            return Ok(Some(0));
+        };
+        let from = from.max(stream.first_seq);
+        if from > stream.last_seq {
+            return Ok(Some(0));
+        }
+        if filters.is_all() {
+            return stream.count_from(&cx.rows, from).map(Some);
+        }
+        if let Some(subject) = filters.literal() {
+            let Some(row) = stream.subjects.get(&cx.rows, id, subject)? else {
+                return Ok(Some(0));
+            };
+            let prefix = subjects::blocks_of(&cx.rows, id, subject);
+            return subjects::count_postings(&cx.rows, &prefix, &row, from).map(Some);
+        }
+        if stream.last_seq - from >= NEAR {
+            return Ok(None);
+        }
+        let (mut count, mut seq) = (0, from);
+        while let Some(live) = stream.next_live(&cx.rows, seq)? {
+            let Some(position) = stream.runs.position(&cx.rows, id, live)? else {
+                return Err(cx.lost(id, live));
+            };
+            let subject = stream.subject_at(cx, &position)?;
+            count += u64::from(filters.matches(&subject));
+            seq = live + 1;
+        }
+        Ok(Some(count))
     }
 
     /// Subjects that match, with how many messages each has, in order; `None`: more than `limit`.

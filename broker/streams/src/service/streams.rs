@@ -183,13 +183,20 @@ impl Streams {
     }
 
     async fn remove(&self, lane: &Lane, id: StreamId, command: &Command) -> Result<u64, Error> {
+        let deleted = match command {
+            Command::DeleteMessage { seq, .. } => Some(*seq),
+            _ => None,
+        };
         let mut all = 0;
         loop {
             match lane.door.call(command).await? {
                 Outcome::Refused(error) => return Err(error),
                 Outcome::Partly { removed } => all += removed,
                 Outcome::Done { removed } => {
-                    lane.desk.run(move |engine| engine.recheck(id));
+                    lane.desk.run(move |engine| match deleted {
+                        Some(seq) => engine.deleted(id, seq),
+                        None => engine.purged(id),
+                    });
                     return Ok(all + removed);
                 }
                 _ => return Ok(all),

@@ -114,6 +114,11 @@ impl Recorder {
         .await
     }
 
+    /// Advisories so far that were not taken.
+    pub fn advisories(&self) -> Vec<Advisory> {
+        self.state.lock().unwrap().advisories.clone()
+    }
+
     /// Nothing was delivered that was not taken.
     pub fn is_quiet(&self) -> bool {
         self.state.lock().unwrap().got.is_empty()
@@ -335,6 +340,16 @@ impl Bench {
         self.storage.metrics().segments_freed
     }
 
+    /// Starts on a copy of the folder as it is now: what a crash at this moment would leave.
+    pub async fn crash(self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(self.folder.path(), folder.path());
+        let (options, clock) = (self.options.clone(), Arc::clone(&self.clock));
+        let segment_bytes = self.segment_bytes;
+        drop(self);
+        Self::open(folder, options, clock, segment_bytes).await
+    }
+
     pub async fn stream(&self, name: &str, change: impl FnOnce(&mut StreamConfig)) -> StreamInfo {
         self.try_stream(name, change).await.unwrap()
     }
@@ -494,6 +509,19 @@ impl Bench {
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             panic!("waited in vain until {what}");
+        }
+    }
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&copy).unwrap();
+            copy_folder(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), copy).unwrap();
         }
     }
 }
