@@ -149,6 +149,7 @@ impl Applier {
         );
         // A full disk or a stall of the store holds this group up, and not the others of this thread.
         let state = self.state.clone();
+        #[allow(clippy::disallowed_methods, reason = "one at a time for each of a few groups")]
         let written = tokio::task::spawn_blocking(move || state.write(batch)).await;
         written.unwrap_or_else(|_| Err(StorageError::Io("writing rows did not end".into())))?;
         self.machine.written();
