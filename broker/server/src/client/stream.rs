@@ -198,7 +198,8 @@ fn config(create: &CreateStream) -> Result<Value> {
     };
     // What is left at its default does not change what the file says.
     let mut set = |key: &str, value: Value, is_default: bool| {
-        if !value.is_null() && !(is_default && (is_whole && config.contains_key(key))) {
+        let is_said = is_default && is_whole && config.contains_key(key);
+        if !value.is_null() && !is_said {
             config.insert(key.to_owned(), value);
         }
     };

@@ -42,6 +42,7 @@ pub(super) async fn start(options: &Options, front: &Arc<Front>) -> Result<Optio
     announce(&options.streams, &folder, &bounds);
     let opening = (options.streams.clone(), folder.clone());
     // On a thread of its own: a large store takes its time, and signals are answered meanwhile.
+    #[allow(clippy::disallowed_methods, reason = "once, at the start")]
     let opened = tokio::task::spawn_blocking(move || open(&opening.0, &opening.1)).await;
     let store = opened.map_err(|panic| StartError::Streams(panic.to_string()))??;
     let jetstream = JetStream::new(front, front_config(options, &folder, &bounds));

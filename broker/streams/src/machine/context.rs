@@ -56,10 +56,8 @@ impl Context {
 
     /// An entry's data.
     pub(crate) fn entry(&mut self, index: u64) -> Result<Bytes, StorageError> {
-        if let Some((held, entry)) = &self.entry {
-            if *held == index {
-                return Ok(entry.clone());
-            }
+        if let Some((_, entry)) = self.entry.as_ref().filter(|(held, _)| *held == index) {
+            return Ok(entry.clone());
         }
         let group = GroupId(self.rows.group());
         let entry = mainstem_raft::payload(&self.log.get(group, index)?);

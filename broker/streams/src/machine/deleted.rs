@@ -1,6 +1,7 @@
 //! Which messages between a stream's first and last were removed.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 
 use foldhash::HashMap;
@@ -86,11 +87,13 @@ impl Deleted {
     }
 
     fn hold(&mut self, rows: &Rows, stream: StreamId, block: u64) -> Result<&mut (Bits, bool), StorageError> {
-        if !self.held.contains_key(&block) {
-            let bits = stored(rows, stream, block)?.unwrap_or_else(Bits::new);
-            self.held.insert(block, (bits, false));
+        match self.held.entry(block) {
+            Entry::Occupied(held) => Ok(held.into_mut()),
+            Entry::Vacant(place) => {
+                let bits = stored(rows, stream, block)?.unwrap_or_else(Bits::new);
+                Ok(place.insert((bits, false)))
+            }
         }
-        Ok(self.held.entry(block).or_insert_with(|| (Bits::new(), false)))
     }
 
     /// Sees to it that looking at the sequences from `from` to `to` reads no row.

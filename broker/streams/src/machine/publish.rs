@@ -88,10 +88,10 @@ impl StreamState {
         if self.config.sealed {
             return Ok(Outcome::Refused(Error::StreamSealed));
         }
-        if !conditions.is_none() {
-            if let Some(outcome) = self.check(cx, place, &message, conditions)? {
-                return Ok(outcome);
-            }
+        if !conditions.is_none()
+            && let Some(outcome) = self.check(cx, place, &message, conditions)?
+        {
+            return Ok(outcome);
         }
         if let Some(error) = self.check_size(&message) {
             return Ok(Outcome::Refused(error));
@@ -104,10 +104,10 @@ impl StreamState {
         if !is_wanted {
             return self.pass_over(cx, place, &message, conditions);
         }
-        if self.config.discard == Discard::New {
-            if let Some(refusal) = self.check_room(cx, &message, conditions)? {
-                return Ok(Outcome::Refused(Error::StoreFailed(refusal)));
-            }
+        if self.config.discard == Discard::New
+            && let Some(refusal) = self.check_room(cx, &message, conditions)?
+        {
+            return Ok(Outcome::Refused(Error::StoreFailed(refusal)));
         }
         let seq = self.store(cx, place, &message)?;
         self.note_id(cx, place, conditions, seq);
@@ -170,7 +170,8 @@ impl StreamState {
                 last: String::from_utf8_lossy(&self.last_msg_id).into(),
             });
         }
-        if conditions.rollup != Rollup::None && !(self.config.allow_rollup && !self.config.deny_purge) {
+        let may_roll_up = self.config.allow_rollup && !self.config.deny_purge;
+        if conditions.rollup != Rollup::None && !may_roll_up {
             return refused(Error::RollupFailed("rollup not permitted".into()));
         }
         Ok(None)

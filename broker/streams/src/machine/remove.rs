@@ -91,10 +91,10 @@ impl StreamState {
             self.change.removed_inside += 1;
             self.remove_inside(cx, seq)?;
         }
-        if let Some(last) = removed.new_last {
-            if let Some(position) = self.runs.position(&cx.rows, self.id, last)? {
-                self.subjects.set_last(subject, position);
-            }
+        if let Some(last) = removed.new_last
+            && let Some(position) = self.runs.position(&cx.rows, self.id, last)?
+        {
+            self.subjects.set_last(subject, position);
         }
         Ok(())
     }

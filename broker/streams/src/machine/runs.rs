@@ -144,8 +144,8 @@ impl Runs {
         mut show: impl FnMut(&Run) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         let mut show_all = |runs: &[Run]| {
-            let rest = runs.iter().filter(|run| run.last_seq() >= seq);
-            rest.map(&mut show).collect::<Result<(), _>>()
+            let mut rest = runs.iter().filter(|run| run.last_seq() >= seq);
+            rest.try_for_each(&mut show)
         };
         let prefix = of_stream(rows.group(), Kind::Runs, stream);
         let first = rows.last_to(&run::key(rows.group(), stream, seq), &prefix)?;

@@ -424,15 +424,15 @@ fn next_posting(
         return Ok(None);
     }
     if is_before_tail(row, from) {
-        if let Some((_, value)) = rows.last_to(&at(prefix, from), prefix)? {
-            if let Some(seq) = next_in(&block(rows, &value)?, from) {
-                return Ok(Some(seq));
-            }
+        if let Some((_, value)) = rows.last_to(&at(prefix, from), prefix)?
+            && let Some(seq) = next_in(&block(rows, &value)?, from)
+        {
+            return Ok(Some(seq));
         }
-        if let Some((_, value)) = rows.first_from(&at(prefix, from), prefix)? {
-            if let Some(seq) = next_in(&block(rows, &value)?, from) {
-                return Ok(Some(seq));
-            }
+        if let Some((_, value)) = rows.first_from(&at(prefix, from), prefix)?
+            && let Some(seq) = next_in(&block(rows, &value)?, from)
+        {
+            return Ok(Some(seq));
         }
     }
     Ok(next_in(&row.tail, from))

@@ -29,6 +29,9 @@ pub struct View {
     pub(super) places: HashMap<StreamId, u64>,
 }
 
+/// A subject, and how many messages it has.
+type SubjectCount = (Box<[u8]>, u64);
+
 impl View {
     /// All streams, in no order that means something.
     pub fn streams(&self) -> impl ExactSizeIterator<Item = &StreamState> {
@@ -211,7 +214,7 @@ impl View {
         id: StreamId,
         filters: &Filters,
         limit: usize,
-    ) -> Result<Option<Vec<(Box<[u8]>, u64)>>, StorageError> {
+    ) -> Result<Option<Vec<SubjectCount>>, StorageError> {
         let Some(stream) = self.streams.get(&id) else {
             return Ok(Some(Vec::new()));
         };

@@ -54,7 +54,7 @@ fn filter(number: u16) -> &'static str {
 fn filters(number: u16) -> Filters {
     match filter(number) {
         "" => Filters::all(),
-        one if number % 3 == 0 => Filters::new([one, "b.x"]),
+        one if number.is_multiple_of(3) => Filters::new([one, "b.x"]),
         one => Filters::new([one]),
     }
 }
@@ -209,7 +209,11 @@ impl Bench {
                 self.command(&Command::UpdateStream { stream, config });
             }
             3 => {
-                let below_seq = if c % 3 == 0 { known.map_or(0, some_seq) } else { 0 };
+                let below_seq = if c.is_multiple_of(3) {
+                    known.map_or(0, some_seq)
+                } else {
+                    0
+                };
                 self.command(&Command::Purge {
                     stream,
                     filter: if c % 4 == 0 { "".into() } else { filter(b).into() },
@@ -247,7 +251,11 @@ impl Bench {
         let Some(model) = self.model.streams.get(&stream) else {
             return;
         };
-        let start_seq = if c % 3 == 0 { model.last + 1 } else { model.first };
+        let start_seq = if c.is_multiple_of(3) {
+            model.last + 1
+        } else {
+            model.first
+        };
         let consumer = ConsumerId(self.next_consumer);
         self.next_consumer += 1;
         let config = ConsumerConfig {
@@ -306,11 +314,11 @@ impl Bench {
         for (number, seq) in waiting.iter().enumerate() {
             match (u16::from(c) + b + number as u16) % 4 {
                 0 => progress.done.push((*seq, *seq)),
-                1 if c % 9 == 0 => progress.given_up.push(*seq),
+                1 if c.is_multiple_of(9) => progress.given_up.push(*seq),
                 _ => {}
             }
         }
-        if consumer.ack == AckPolicy::All && c % 2 == 0 {
+        if consumer.ack == AckPolicy::All && c.is_multiple_of(2) {
             progress.done.push((1, progress.delivered.stream));
         }
         progress.reserved = progress.delivered.stream + 3;

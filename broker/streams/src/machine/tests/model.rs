@@ -123,10 +123,10 @@ impl Stream {
         if wish.expected_last.is_some_and(|seq| seq != self.last) {
             return refused(Error::WrongLastSequence { last: self.last });
         }
-        if let Some((seq, at_ns)) = self.ids.get(&wish.msg_id) {
-            if now_ns - at_ns < config.duplicate_window_ns as u64 {
-                return Outcome::Duplicate { seq: *seq };
-            }
+        if let Some((seq, at_ns)) = self.ids.get(&wish.msg_id)
+            && now_ns - at_ns < config.duplicate_window_ns as u64
+        {
+            return Outcome::Duplicate { seq: *seq };
         }
         if wish.rollup != Rollup::None && !config.allow_rollup {
             return refused(Error::RollupFailed("rollup not permitted".into()));
@@ -149,10 +149,10 @@ impl Stream {
             self.roll_up(wish, 0);
             return Outcome::Stored { seq: self.last };
         }
-        if config.discard == Discard::New {
-            if let Some(refusal) = self.refusal(wish) {
-                return refused(Error::StoreFailed(refusal));
-            }
+        if config.discard == Discard::New
+            && let Some(refusal) = self.refusal(wish)
+        {
+            return refused(Error::StoreFailed(refusal));
         }
         for _ in 0..wish.count() {
             self.last += 1;
