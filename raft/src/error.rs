@@ -8,7 +8,7 @@ pub enum ProposeError {
     /// Another node leads the group, or nobody does. The proposal will not take effect.
     #[error("this node does not lead the group")]
     NotLeader,
-    /// The disk is full, or the store is read-only. Nothing was appended, and nothing will take effect.
+    /// The store is read-only. Nothing was appended, and nothing will take effect.
     #[error(transparent)]
     Refused(StorageError),
     /// The group has stopped. Nothing was appended, and nothing will take effect.

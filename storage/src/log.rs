@@ -88,14 +88,15 @@ pub enum StorageError {
 /// - What was durable is there after any crash, kill or power loss. If the disk lied, opening says so
 ///   ([`StorageError::Truncated`]).
 /// - A failed fsync ends the process: what it left on disk is unknown, and trying again would hide it. A full disk does
-///   not: whoever appends asks [`is_full`](LogStore::is_full) first.
+///   not: whoever adds to what is stored asks [`is_full`](LogStore::is_full) first, and whoever removes does not.
 pub trait LogStore: Send + Sync + 'static {
     /// Names how a group's appends are kept. To be called once for each group, before anything else of it.
     fn open_group(&self, group: GroupId, kept: Kept) -> Result<(), StorageError>;
 
     /// Why nothing new should be appended now: the disk is below its mark ([`StorageError::Full`]), or the store is
-    /// read-only. Cheap. To be asked before an entry is proposed: what was proposed is appended whatever this says,
-    /// because a log can not refuse what its group has already decided on; the mark leaves room for it.
+    /// read-only. Cheap. To be asked before an entry is proposed that makes the store larger: what was proposed is appended
+    /// whatever this says, because a log can not refuse what its group has already decided on; the mark leaves room for
+    /// it, and for entries that remove something.
     fn is_full(&self) -> Option<StorageError>;
 
     /// Appends entries with consecutive indexes, the first at `bounds().next`. Never blocks on the disk.

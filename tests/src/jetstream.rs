@@ -68,6 +68,21 @@ impl Api {
         })
     }
 
+    /// A connection to a broker with a stream `s` in memory that holds so many messages of 1 KiB on `s.a`.
+    ///
+    /// # Errors
+    /// The broker refuses, or does not store them.
+    pub async fn filled(server: &Server, count: u64) -> Result<Self> {
+        let mut api = Self::open(server).await?;
+        api.stream("s", json!({"storage": "memory"})).await?;
+        let mut publisher = Self::open(server).await?;
+        for _ in 0..count {
+            publisher.ask("s.a", &[], &[b'x'; 1024]).await?;
+        }
+        api.until_state("s", |state| state["messages"] == count).await?;
+        Ok(api)
+    }
+
     /// Sends a message and returns its answer.
     ///
     /// # Errors

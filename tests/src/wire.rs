@@ -51,7 +51,10 @@ impl Wire<TcpStream> {
     /// # Errors
     /// The server does not accept it.
     pub async fn open(address: SocketAddr) -> Result<Self> {
-        Ok(Self::new(TcpStream::connect(address).await?))
+        let stream = TcpStream::connect(address).await?;
+        // Many small writes in a row would each wait for the other side's delayed acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(Self::new(stream))
     }
 
     /// Opens a connection and logs in with these fields of CONNECT.

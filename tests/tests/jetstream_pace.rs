@@ -130,13 +130,7 @@ async fn an_idle_consumer_gives_signs_of_life_from_the_begin() -> Result<()> {
 async fn a_stalled_consumer_says_what_it_waits_for() -> Result<()> {
     const COUNT: u64 = 4000;
     let server = start("")?;
-    let mut api = Api::open(&server).await?;
-    api.stream("s", json!({"storage": "memory"})).await?;
-    let mut publisher = Api::open(&server).await?;
-    for _ in 0..COUNT {
-        publisher.ask("s.a", &[], &[b'x'; 1024]).await?;
-    }
-    api.until_state("s", |state| state["messages"] == COUNT).await?;
+    let mut api = Api::filled(&server, COUNT).await?;
     let sid = pushed(
         &mut api,
         json!({"flow_control": true, "idle_heartbeat": SECOND / 4}),

@@ -108,13 +108,7 @@ async fn an_idle_consumer_sends_heartbeats() -> Result<()> {
 async fn flow_control_holds_a_consumer_back() -> Result<()> {
     const COUNT: u64 = 4000;
     let server = start("")?;
-    let mut api = Api::open(&server).await?;
-    api.stream("s", json!({"storage": "memory"})).await?;
-    let mut publisher = Api::open(&server).await?;
-    for _ in 0..COUNT {
-        publisher.ask("s.a", &[], &[b'x'; 1024]).await?;
-    }
-    api.until_state("s", |state| state["messages"] == COUNT).await?;
+    let mut api = Api::filled(&server, COUNT).await?;
     let sid = api.subscribe("d").await?;
     let config = json!({
         "deliver_subject": "d", "ack_policy": "none", "flow_control": true, "idle_heartbeat": 5 * SECOND,

@@ -2,7 +2,7 @@
 //!
 //! Owns what a stream and a consumer are: configuration, limits, sequences, deduplication, acknowledgements,
 //! redelivery; how commands become entries of a group's log and what applying them does; names and placement. Uses
-//! `raft` to agree on entries and `storage` to keep rows and read messages. It must never know a protocol: no JSON, no
+//! `raft` to agree on entries, `storage` to keep rows and read messages, and `core`'s trie for filters. It must never know a protocol: no JSON, no
 //! code numbers, no header names, no sockets. A front asks through [`Streams`] and is told through [`Outlet`].
 
 pub mod command;

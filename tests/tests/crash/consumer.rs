@@ -99,7 +99,8 @@ impl Consumer {
 
     /// Takes and acknowledges all that is left: everything must have been delivered.
     pub async fn drain(&mut self, api: &mut Api, last: u64) -> Result<()> {
-        for _ in 0..1000 {
+        // With room for batches that are not full.
+        for _ in 0..1000 + last / 100 {
             let info = api.consumer_info(STREAM, NAME).await?;
             let left = |field: &str| info[field].as_u64().unwrap_or(0);
             if left("num_pending") + left("num_ack_pending") == 0 {

@@ -152,10 +152,7 @@ impl Engine {
     pub(super) async fn finish(mut self) {
         self.end_all_requests();
         for consumer in self.consumers.values_mut() {
-            // Nothing beyond the last delivery was delivered: a restart need not think so.
-            if consumer.takes_acks() && consumer.reserved > consumer.delivered.stream {
-                consumer.news.moved = true;
-                consumer.reserved = consumer.delivered.stream;
+            if consumer.takes_back_reserved() {
                 self.dirty.insert(consumer.key);
             }
         }
